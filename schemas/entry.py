@@ -1,0 +1,164 @@
+"""The sealed entry: canonical bytes, leaf hash, chain hash.
+
+The rules, each of which a reviewer can check against the code below:
+
+1. The body is JSON in the form of RFC 8785 (JCS): UTF-8, members sorted, no white space.
+2. Its domain is what every JSON reader keeps exactly: finite numbers, integers up to 2^53, floats from 1e-4 up to
+   2^53 (between these Python and ECMAScript write the same digits), no lone surrogate, no NUL, member names within
+   the Basic Multilingual Plane, depth up to 64, size up to 256 KiB. Anything else is refused, never changed.
+3. ``leaf_hash = SHA-256(0x00 ‖ body)``, the leaf of RFC 9162 §2.1.1, so that a Merkle tree can be built from leaves.
+4. ``chain_hash = SHA-256("counterfoil/1" ‖ 0x00 ‖ log_id ‖ seq as 8 bytes big-endian ‖ previous chain_hash ‖
+   leaf_hash)``. ``log_id`` is 16 random bytes, ``seq`` starts at 1, the predecessor of the first is 32 zero bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from .errors import EventTooLarge, OutOfDomain
+from .events import Event, UnlistedEvent, read_event
+from .part import shown_step
+from .values import MAX_SAFE_INTEGER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+GENESIS: Final = bytes(32)
+"""The chain hash before the first entry."""
+
+MAX_BODY: Final = 256 * 1024
+"""The largest body, in bytes."""
+
+MAX_DEPTH: Final = 64
+"""The deepest nesting of a body."""
+
+_encode = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False
+).encode
+
+
+class _Outside(Exception):
+    """A value outside the domain; the steps to it gather as the walk unwinds."""
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+        self.steps: list[str | int] = []
+
+
+def canonical_bytes(body: Mapping[str, Any]) -> bytes:
+    """Return ``body`` in its one canonical form (RFC 8785). Raises ``OutOfDomain`` and ``EventTooLarge``."""
+    try:
+        _check(body, 0)
+    except _Outside as outside:
+        path = ".".join(shown_step(step) for step in reversed(outside.steps[-8:]))
+        raise OutOfDomain(path, outside.problem) from None
+    sealed = _encode(body).encode("utf-8")
+    if len(sealed) > MAX_BODY:
+        raise EventTooLarge(len(sealed), MAX_BODY)
+    return sealed
+
+
+def _check(value: Any, depth: int) -> None:
+    kind: type[Any] = type(value)
+    if kind is str:
+        _check_text(value)
+    elif kind is dict:
+        _check_depth(depth)
+        for name, member in value.items():
+            try:
+                _check_name(name)
+                _check(member, depth + 1)
+            except _Outside as outside:
+                outside.steps.append(name)
+                raise
+    elif kind is list or kind is tuple:
+        _check_depth(depth)
+        for position, member in enumerate(value):
+            try:
+                _check(member, depth + 1)
+            except _Outside as outside:
+                outside.steps.append(position)
+                raise
+    elif kind is int or kind is float:
+        _check_number(value)
+    elif value is not None and kind is not bool:
+        raise _Outside(f"{kind.__name__} has no JSON form")
+
+
+def _check_text(text: str) -> None:
+    if "\x00" in text:
+        raise _Outside("the text contains NUL")
+    if not text.isascii():
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            raise _Outside("the text contains a lone surrogate") from None
+
+
+def _check_name(name: object) -> None:
+    if type(name) is not str:
+        raise _Outside("a member's name is not a string")
+    _check_text(name)
+    # JCS sorts by UTF-16 units, Python by code points: the two differ only beyond the Basic Multilingual Plane.
+    if not name.isascii() and max(name) > "\uffff":
+        raise _Outside("a member's name has a character beyond U+FFFF")
+
+
+def _check_number(number: float) -> None:
+    if not -MAX_SAFE_INTEGER <= number <= MAX_SAFE_INTEGER:
+        raise _Outside("the number is not finite, or beyond 2^53")
+    if type(number) is float and (number.is_integer() or abs(number) < 1e-4):
+        raise _Outside("write a whole number without a fraction, and one below 0.0001 as a string")
+
+
+def _check_depth(depth: int) -> None:
+    if depth >= MAX_DEPTH:
+        raise _Outside(f"nested deeper than {MAX_DEPTH}")
+
+
+def leaf_hash(body: bytes) -> bytes:
+    """Return the RFC 9162 §2.1.1 leaf hash of a body, 32 bytes."""
+    return hashlib.sha256(b"\x00" + body).digest()
+
+
+def chain_hash(log_id: bytes, seq: int, previous: bytes, leaf: bytes) -> bytes:
+    """Return the chain hash of entry ``seq``, 32 bytes. ``log_id`` has 16 bytes, both hashes have 32."""
+    return hashlib.sha256(b"counterfoil/1\x00" + log_id + seq.to_bytes(8, "big") + previous + leaf).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What ``record()`` returns once the entry is durable. Whoever keeps it is a witness."""
+
+    log_id: str
+    """Which log, 32 hex digits."""
+    seq: int
+    """Position in the log, from 1."""
+    event_id: UUID
+    """Which event."""
+    chain_hash: str
+    """The head of the chain with this entry, 64 hex digits."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry as it stands in the log. ``event`` parses the body when it is first asked for."""
+
+    seq: int
+    """Position in the log, from 1."""
+    body: str
+    """The sealed bytes, as text."""
+    leaf_hash: bytes
+    """32 bytes."""
+    chain_hash: bytes
+    """32 bytes."""
+
+    @cached_property
+    def event(self) -> Event | UnlistedEvent:
+        """The event, with what a newer release may have added. Raises ``InvalidEvent`` if the body is damaged."""
+        return read_event(self.body)

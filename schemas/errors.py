@@ -1,0 +1,220 @@
+"""Every error that Counterfoil raises, as one tree. This module imports nothing of Counterfoil.
+
+::
+
+    CounterfoilError
+    ├── InputError                what the caller gave cannot be recorded; nothing was written
+    │   ├── InvalidEvent          a field is missing, unknown or of the wrong shape
+    │   ├── InvalidDigest         a raw value stands where a fingerprint, thumbprint or digest belongs
+    │   ├── OutOfDomain           a value has no exact, portable JSON form (NaN, NUL, too deep …)
+    │   ├── EventTooLarge         the sealed body would be over the limit
+    │   ├── EventConflict         the event_id is taken by an event with other content
+    │   └── InvalidRequest        a raw HTTP request cannot be read
+    ├── FingerprintKeyError       the fingerprint key
+    │   ├── InvalidKey            too short, unreadable, or readable by others
+    │   └── KeyMismatch           the log was written with another key
+    ├── StoreError                the store
+    │   ├── AuditUnavailable      it cannot take the entry now: do not act
+    │   ├── AuditTimeout          the deadline passed and the outcome is unknown: retry with the same event_id
+    │   ├── StoreMissing          there is no log there
+    │   ├── StoreForeign          the file is not a Counterfoil log
+    │   ├── StoreCorrupt          the store cannot be read
+    │   └── LogClosed             this AuditLog was closed
+    ├── ExportFailed              the destination did not take the batch; the cursor stays
+    ├── ConfigurationError        an option or an environment variable has no meaning
+    └── MissingExtra              an optional dependency is not installed
+
+Each error has a ``code`` for programs, a sentence (``str``) that names places and never values, and ``advice``
+for people. The library raises; only the command line prints.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class CounterfoilError(Exception):
+    """The root. ``code`` is stable across releases; ``advice`` says what to do next."""
+
+    code: ClassVar[str] = "error"
+    advice: str = ""
+
+    def __init__(self, sentence: str, *, advice: str | None = None) -> None:
+        super().__init__(sentence)
+        if advice is not None:
+            self.advice = advice
+
+
+class InputError(CounterfoilError):
+    """What the caller gave cannot be recorded. Nothing was written."""
+
+    code = "input"
+
+
+class InvalidEvent(InputError):
+    """One or more fields are missing, unknown or of the wrong shape.
+
+    ``problems`` pairs each path (``token.fingerprint``) with what is wrong there. An unknown member appears as
+    ``<unknown, N characters>``, because a member's name can itself be a secret.
+    """
+
+    code = "invalid_event"
+    advice = "`counterfoil schema` prints the JSON Schema of every event kind."
+
+    def __init__(self, problems: tuple[tuple[str, str], ...]) -> None:
+        shown = "; ".join(f"{path or 'event'}: {problem}" for path, problem in problems[:5])
+        more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
+        super().__init__(f"{shown}{more}")
+        self.problems = problems
+
+
+class InvalidDigest(InputError):
+    """A value that is no fingerprint, thumbprint or digest stands where one belongs. It may be a raw secret."""
+
+    code = "invalid_digest"
+
+    def __init__(self, type_name: str, form: str) -> None:
+        super().__init__(
+            f"this is not a {type_name}; its form is {form}",
+            advice="Make one from the secret with Fingerprint.of(secret, key); a raw credential is never recorded.",
+        )
+
+
+class OutOfDomain(InputError):
+    """A value has no exact and portable JSON form (RFC 8785 §3.1, RFC 7493)."""
+
+    code = "out_of_domain"
+    advice = "Write the value as a string, or leave it out."
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path or 'event'}: {problem}")
+        self.path = path
+
+
+class EventTooLarge(InputError):
+    """The sealed body would be over the limit. Sizes in bytes."""
+
+    code = "event_too_large"
+    advice = "Record a digest of the large part instead of the part itself."
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"the event is {size:,} bytes long in its canonical form; the limit is {limit:,}")
+
+
+class EventConflict(InputError):
+    """The ``event_id`` is already in the log with other content."""
+
+    code = "event_conflict"
+    advice = "Give every event its own event_id; repeat one only to retry the very same event."
+
+    def __init__(self, event_id: str, seq: int) -> None:
+        super().__init__(f"event_id {event_id} is already entry {seq}, with other content")
+        self.seq = seq
+
+
+class InvalidRequest(InputError):
+    """A raw HTTP request cannot be read."""
+
+    code = "invalid_request"
+    advice = "Expected: a request line, header lines, an empty line, and the body (RFC 9112)."
+
+
+class FingerprintKeyError(CounterfoilError):
+    """Something is wrong with the fingerprint key."""
+
+    code = "key"
+
+
+class InvalidKey(FingerprintKeyError):
+    """The fingerprint key is too short, cannot be read, or can be read by other users."""
+
+    code = "invalid_key"
+
+
+class KeyMismatch(FingerprintKeyError):
+    """The log was written with another fingerprint key, so credentials would no longer join."""
+
+    code = "key_mismatch"
+    advice = (
+        "Set COUNTERFOIL_FINGERPRINT_KEY or COUNTERFOIL_FINGERPRINT_KEY_FILE to the key that the log was made with, "
+        "or open it with accept_new_key=True, which is recorded."
+    )
+
+    def __init__(self, expected: str, given: str) -> None:
+        super().__init__(f"the log was written with fingerprint key {expected}; this process has key {given}")
+
+
+class StoreError(CounterfoilError):
+    """Something is wrong with the store."""
+
+    code = "store"
+
+
+class AuditUnavailable(StoreError):
+    """The store cannot take the entry now. Nothing was recorded: do not perform the action."""
+
+    code = "unavailable"
+    advice = "`counterfoil db info` shows the state of the store."
+
+
+class AuditTimeout(StoreError):
+    """The deadline passed and the outcome is unknown. Retrying with the same ``event_id`` is safe."""
+
+    code = "timeout"
+    advice = "Retry with the same event_id: an entry that did arrive is not written twice."
+
+
+class StoreMissing(StoreError):
+    """There is no log at this address."""
+
+    code = "store_missing"
+    advice = "Name the log with --db or COUNTERFOIL_DB; recording into it creates it."
+
+
+class StoreForeign(StoreError):
+    """The file is not a Counterfoil log, or one of a version that this release does not know."""
+
+    code = "store_foreign"
+    advice = "Name another file; this one was left as it is."
+
+
+class StoreCorrupt(StoreError):
+    """The store cannot be read any more."""
+
+    code = "store_corrupt"
+    advice = "Keep the file as evidence, and restore the last good copy beside it."
+
+
+class LogClosed(StoreError):
+    """The ``AuditLog`` was closed before."""
+
+    code = "closed"
+    advice = "Open the log again; recording after close() would lose the entry."
+
+    def __init__(self) -> None:
+        super().__init__("this log was closed")
+
+
+class ExportFailed(CounterfoilError):
+    """The destination did not take the batch. The cursor stays where it was, so nothing is left out."""
+
+    code = "export_failed"
+    advice = "Run the export again when the destination answers: it goes on where it stopped."
+
+
+class ConfigurationError(CounterfoilError):
+    """An option or an environment variable has no meaning here."""
+
+    code = "configuration"
+
+
+class MissingExtra(CounterfoilError):
+    """An optional dependency is not installed."""
+
+    code = "missing_extra"
+
+    def __init__(self, extra: str) -> None:
+        super().__init__(
+            f"this needs the extra `{extra}`, which is not installed",
+            advice=f"pip install 'counterfoil[{extra}]'",
+        )

@@ -1,0 +1,200 @@
+"""The five kinds of event, and how to read one back.
+
+``Event`` is the union of them all, told apart by ``kind``. ``parse_event`` takes a caller's JSON strictly;
+``read_event`` takes what a log holds and keeps what a newer release added.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from .action import Action, Resource
+from .approval import Approval
+from .context import Context
+from .part import Part, refuse
+from .proof import Binding, Proof
+from .signer import KeyCustody, SignerProcess
+from .token import Token
+from .values import Fingerprint, KeyedDigest, Name, Text, Thumbprint, Time
+from .vocabulary import ApprovalState, Change, Kind, Leaked, LeakPlace, LogChange, Requirement, keep_unlisted_terms
+
+
+class CredentialUse(Part):
+    """A credential was presented to a resource, as one observer saw it."""
+
+    kind: Literal[Kind.CREDENTIAL_USE] = Kind.CREDENTIAL_USE
+    """Always ``credential_use``."""
+    context: Context = Field(default_factory=Context)
+    """Who, when, where."""
+    token: Token
+    """The credential."""
+    binding: Binding = Binding()
+    """What ties it to its sender."""
+    key_custody: KeyCustody = KeyCustody()
+    """Where its key is kept."""
+    signer: SignerProcess = SignerProcess()
+    """Which process used it."""
+    proof: Proof = Proof()
+    """How possession was proven."""
+    resource: Resource
+    """Where it went."""
+    approval: Approval = Approval()
+    """Who approved."""
+    action: Action
+    """What was done."""
+
+
+class CredentialChange(Part):
+    """A credential was issued, refreshed, exchanged, rotated, revoked, or expired."""
+
+    kind: Literal[Kind.CREDENTIAL_CHANGE] = Kind.CREDENTIAL_CHANGE
+    """Always ``credential_change``."""
+    context: Context = Field(default_factory=Context)
+    """Who, when, where."""
+    change: Change
+    """What happened."""
+    token: Token
+    """The credential that changed or came to be."""
+    parent: Fingerprint | None = None
+    """The credential it came from: the refresh token, the subject token of an exchange, the code."""
+    binding: Binding = Binding()
+    """What ties the new credential to its sender."""
+    key_custody: KeyCustody = KeyCustody()
+    """Where its key is kept."""
+    signer: SignerProcess = SignerProcess()
+    """Which process asked for it."""
+    reason: Text | None = None
+    """Why, in words."""
+
+
+class ApprovalEvent(Part):
+    """An approval was requested or decided."""
+
+    kind: Literal[Kind.APPROVAL] = Kind.APPROVAL
+    """Always ``approval``."""
+    context: Context = Field(default_factory=Context)
+    """Who, when, where."""
+    approval_id: Name
+    """Joins request, decision and use."""
+    state: ApprovalState
+    """What this event reports."""
+    requirement: Requirement = Requirement.UNKNOWN
+    """Whether the caller's policy asked for it."""
+    action: Action
+    """What is to be done."""
+    approver: Name | None = None
+    """Who decided."""
+    decided_at: Time | None = None
+    """When."""
+    expires_at: Time | None = None
+    """Until when the decision holds."""
+    shown_digest: KeyedDigest | None = None
+    """Of the canonical (tool, arguments) that the approver was shown."""
+    rendering_digest: KeyedDigest | None = None
+    """Of the text or picture in which it was shown."""
+    reason: Text | None = None
+    """Why, in words."""
+
+
+class Compromise(Part):
+    """Somebody reports that a token, a key or both leaked."""
+
+    kind: Literal[Kind.COMPROMISE] = Kind.COMPROMISE
+    """Always ``compromise``."""
+    context: Context = Field(default_factory=Context)
+    """Who, when, where."""
+    leaked: Leaked
+    """What leaked: the token alone, the proof key alone, both."""
+    fingerprint: Fingerprint | None = None
+    """Which token."""
+    key_thumbprint: Thumbprint | None = None
+    """Which key."""
+    place: LeakPlace = LeakPlace.UNKNOWN
+    """Where it was found."""
+    found_at: Time | None = None
+    """When it was found."""
+    leaked_at: Time | None = None
+    """Since when it may have been known to others."""
+    how_known: Text | None = None
+    """How this is known, in words."""
+    reported_by: Name | None = None
+    """Who says so."""
+
+
+class LogEvent(Part):
+    """The log's own life: what happened to the record itself."""
+
+    kind: Literal[Kind.LOG] = Kind.LOG
+    """Always ``log``."""
+    context: Context = Field(default_factory=Context)
+    """Who, when, where."""
+    change: LogChange
+    """What happened."""
+    log_id: Name | None = None
+    """Which log, 32 hex digits."""
+    fingerprint_key_id: Name | None = None
+    """Under which key its fingerprints are made."""
+    count: int | None = Field(default=None, ge=0, le=2**53)
+    """How many entries are concerned, such as those lost in a gap."""
+    first: int | None = Field(default=None, ge=0, le=2**53)
+    """First number concerned."""
+    last: int | None = Field(default=None, ge=0, le=2**53)
+    """Last number concerned."""
+    reason: Text | None = None
+    """Why, in words."""
+
+
+class UnlistedEvent(Part):
+    """An event of a kind that a newer release added. Only a reader meets it; its members are kept as they stand."""
+
+    kind: str
+    """The kind as it was written."""
+    context: Context = Field(default_factory=Context)
+    """Who, when, where."""
+
+
+Event: TypeAlias = CredentialUse | CredentialChange | ApprovalEvent | Compromise | LogEvent
+"""Any event that can be recorded."""
+
+EVENT_TYPES: dict[str, type[Event]] = {
+    Kind.CREDENTIAL_USE: CredentialUse,
+    Kind.CREDENTIAL_CHANGE: CredentialChange,
+    Kind.APPROVAL: ApprovalEvent,
+    Kind.COMPROMISE: Compromise,
+    Kind.LOG: LogEvent,
+}
+"""The event classes by kind."""
+
+_ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
+
+
+def parse_event(body: str | bytes) -> Event:
+    """Parse a caller's JSON. Unknown members, kinds and terms raise ``InvalidEvent``, which shows no value."""
+    try:
+        return _ADAPTER.validate_json(body, extra="forbid")
+    except ValidationError as error:
+        refuse(error)
+
+
+def read_event(body: str | bytes) -> Event | UnlistedEvent:
+    """Parse what a log holds. Members, terms and kinds of a newer release are kept. Raises ``InvalidEvent``."""
+    with keep_unlisted_terms():
+        try:
+            return _ADAPTER.validate_json(body, extra="allow")
+        except ValidationError as error:
+            if error.errors(include_input=False)[0]["type"] == "union_tag_invalid":
+                return UnlistedEvent.read_json(body)
+            refuse(error)
+
+
+def event_json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of ``Event``."""
+    schema = _ADAPTER.json_schema(mode="validation")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "https://counterfoil.invalid/schemas/json/event.schema.json",
+        "title": "Counterfoil event, schema version 1",
+        **schema,
+    }

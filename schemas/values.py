@@ -1,0 +1,234 @@
+"""The values that records are made of: digests that cannot hold a secret, times, and bounded strings.
+
+A digest type refuses anything that is not of its form. In Python it accepts only an instance of itself, so that a
+raw token is refused even where it happens to have the length of a thumbprint; in JSON its form decides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import time
+from base64 import urlsafe_b64encode
+from datetime import UTC, datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self, TypeAlias
+from uuid import UUID
+
+from pydantic import AfterValidator, BeforeValidator, JsonValue, PlainSerializer, StringConstraints, WithJsonSchema
+from pydantic_core import PydanticCustomError, core_schema
+
+from .errors import InvalidDigest, InvalidKey
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+
+MAX_SAFE_INTEGER: Final = 2**53
+"""The largest integer that every JSON reader keeps exactly (RFC 7493 §2.2)."""
+
+
+def b64url(raw: bytes) -> str:
+    """Return base64url without padding (RFC 7515 §2)."""
+    return urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+
+
+class FingerprintKey:
+    """The secret key of a deployment from which fingerprints are made. At least 16 bytes; shown nowhere.
+
+    ``key_id`` (8 hex digits) is derived from the key, so that equal keys have equal ids and an id tells nothing.
+    Raises ``InvalidKey`` when the key is shorter than 128 bits.
+    """
+
+    __slots__ = ("_secret", "key_id")
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) < 16:
+            raise InvalidKey(
+                "a fingerprint key needs at least 16 bytes",
+                advice="Make one with: python3 -c 'import secrets; print(secrets.token_hex(32))'",
+            )
+        self._secret = secret
+        self.key_id = hashlib.sha256(b"counterfoil/key-id/1\x00" + secret).hexdigest()[:8]
+
+    def mac(self, domain: str, message: bytes) -> bytes:
+        """Return HMAC-SHA-256 of ``domain ‖ 0x00 ‖ message``, 32 bytes. The domain keeps uses of the key apart."""
+        return hmac.digest(self._secret, domain.encode("ascii") + b"\x00" + message, "sha256")
+
+    def __repr__(self) -> str:
+        return f"<FingerprintKey {self.key_id}>"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a FingerprintKey is not pickled: give each process the key itself")
+
+
+class Digest(str):
+    """A string that is a digest by form. ``form`` says it in words, for errors and for JSON Schema."""
+
+    __slots__ = ()
+    pattern: ClassVar[re.Pattern[str]]
+    form: ClassVar[str]
+
+    def __new__(cls, value: str) -> Self:
+        """Accept ``value`` if it has the form; otherwise raise ``InvalidDigest``, which does not show it."""
+        if not cls.pattern.fullmatch(value):
+            raise InvalidDigest(cls.__name__, cls.form)
+        return str.__new__(cls, value)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        """From JSON by form; from Python by type alone."""
+        from_json = core_schema.no_info_after_validator_function(
+            lambda text: str.__new__(cls, text), core_schema.str_schema(pattern=f"^(?:{cls.pattern.pattern})$")
+        )
+        return core_schema.json_or_python_schema(
+            json_schema=from_json, python_schema=core_schema.no_info_plain_validator_function(cls._only_an_instance)
+        )
+
+    @classmethod
+    def _only_an_instance(cls, value: object) -> Self:
+        if isinstance(value, cls):
+            return value
+        raise PydanticCustomError("digest_type", "give a {digest}, not a plain value", {"digest": cls.__name__})
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Publish the form as a pattern."""
+        return {"type": "string", "pattern": f"^(?:{cls.pattern.pattern})$", "description": cls.form}
+
+
+class Fingerprint(Digest):
+    """Which credential it was, without the credential.
+
+    ``hmac:<key id>:<22 characters>`` is HMAC-SHA-256 under the key of the deployment, cut to 128 bits: equal
+    credentials join and none can be guessed. ``sha256:<43 characters>`` is the plain hash (its second part equals
+    ``ath``, RFC 9449 §4.2), for tokens of 128 random bits or more only.
+    """
+
+    __slots__ = ()
+    pattern = re.compile(r"hmac:[0-9a-f]{8}:[A-Za-z0-9_-]{22}|sha256:[A-Za-z0-9_-]{43}")
+    form = "hmac:<key id>:<22 characters base64url> or sha256:<43 characters base64url>"
+
+    @classmethod
+    def of(cls, secret: str | bytes, key: FingerprintKey) -> Self:
+        """Return the keyed fingerprint of ``secret``."""
+        raw = secret.encode("utf-8", "surrogatepass") if isinstance(secret, str) else secret
+        return cls(f"hmac:{key.key_id}:{b64url(key.mac('counterfoil/fp/1', raw)[:16])}")
+
+    @classmethod
+    def plain_sha256_of(cls, token: str | bytes) -> Self:
+        """Return the unkeyed hash. Only for tokens of 128 random bits or more: a shorter one can be guessed from it."""
+        raw = token.encode("utf-8", "surrogatepass") if isinstance(token, str) else token
+        return cls(f"sha256:{b64url(hashlib.sha256(raw).digest())}")
+
+
+class KeyedDigest(Digest):
+    """A keyed digest of what may be easy to guess, such as tool arguments: ``hmac:<key id>:<43 characters>``."""
+
+    __slots__ = ()
+    pattern = re.compile(r"hmac:[0-9a-f]{8}:[A-Za-z0-9_-]{43}")
+    form = "hmac:<key id>:<43 characters base64url>"
+
+    @classmethod
+    def of(cls, content: bytes, key: FingerprintKey) -> Self:
+        """Return the keyed digest of ``content``."""
+        return cls(f"hmac:{key.key_id}:{b64url(key.mac('counterfoil/content/1', content))}")
+
+
+class Sha256(Digest):
+    """A plain SHA-256: ``sha256:<43 characters>``. Only of content that cannot be guessed, such as a signed proof."""
+
+    __slots__ = ()
+    pattern = re.compile(r"sha256:[A-Za-z0-9_-]{43}")
+    form = "sha256:<43 characters base64url>"
+
+    @classmethod
+    def of(cls, content: bytes) -> Self:
+        """Return the digest of ``content``."""
+        return cls(f"sha256:{b64url(hashlib.sha256(content).digest())}")
+
+
+class Thumbprint(Digest):
+    """The SHA-256 thumbprint of a public key (``jkt``, RFC 7638) or certificate (``x5t#S256``, RFC 8705 §3.1)."""
+
+    __slots__ = ()
+    pattern = re.compile(r"[A-Za-z0-9_-]{43}")
+    form = "43 characters base64url"
+
+    @classmethod
+    def of_certificate(cls, der: bytes) -> Self:
+        """Return ``x5t#S256`` of a whole DER certificate (RFC 8705 §3.1)."""
+        return cls(b64url(hashlib.sha256(der).digest()))
+
+
+def new_event_id() -> UUID:
+    """Return a UUIDv7 (RFC 9562 §5.7): 48 bits of Unix milliseconds, then 74 random bits."""
+    milliseconds = time.time_ns() // 1_000_000
+    random = int.from_bytes(os.urandom(10), "big")
+    value = milliseconds << 80 | random
+    value = value & ~(0xF << 76) | 0x7 << 76
+    return UUID(int=value & ~(0x3 << 62) | 0x2 << 62)
+
+
+def rfc3339(moment: datetime) -> str:
+    """Return UTC with six decimals and ``Z``, 27 characters, so that text order is time order (RFC 3339 §5.6)."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
+
+
+def _not_a_number(value: object) -> object:
+    if isinstance(value, datetime | str):
+        return value
+    raise PydanticCustomError("time_type", "give an RFC 3339 time with a zone, or an aware datetime")
+
+
+def _in_utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise PydanticCustomError("time_zone", "the time has no zone; add Z or an offset (RFC 3339)")
+    return moment.astimezone(UTC)
+
+
+Time: TypeAlias = Annotated[
+    datetime,
+    BeforeValidator(_not_a_number),
+    AfterValidator(_in_utc),
+    PlainSerializer(rfc3339, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""An instant. RFC 3339 with a zone, kept as UTC with microseconds."""
+
+
+class Hostile(Enum):
+    """How a string that came from outside is to be redacted. Types without this mark hold no free text."""
+
+    TEXT = "text"
+    URI = "uri"
+    FREE_FORM = "free_form"
+
+
+Name: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=512), Hostile.TEXT]
+"""A short identifier: 1 to 512 characters."""
+
+Text: TypeAlias = Annotated[str, StringConstraints(max_length=8192), Hostile.TEXT]
+"""Free text: up to 8,192 characters."""
+
+Uri: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=8192), Hostile.URI]
+"""An absolute URI (RFC 3986), up to 8,192 characters. Path and query names are kept; query values are dropped."""
+
+
+def _whole_numbers(value: JsonValue) -> JsonValue:
+    """JSON has one kind of number: 2.0 and 2 are the same, and RFC 8785 writes both as 2."""
+    if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_SAFE_INTEGER:
+        return int(value)
+    if isinstance(value, dict):
+        return {name: _whole_numbers(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_whole_numbers(member) for member in value]
+    return value
+
+
+Attributes: TypeAlias = Annotated[dict[str, JsonValue], AfterValidator(_whole_numbers), Hostile.FREE_FORM]
+"""Free-form JSON of the caller's own: redacted by position and by pattern."""

@@ -1,0 +1,389 @@
+"""The closed vocabularies of a record: each member is the field's own term, with the document that defines it.
+
+Names follow the RFCs. ``member.source`` says where a term comes from, so that a reviewer can look it up.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+from enum import StrEnum
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+_reading: ContextVar[bool] = ContextVar("counterfoil_reading", default=False)
+
+
+@contextmanager
+def keep_unlisted_terms() -> Generator[None]:
+    """While reading: a term that a newer release added is kept as it stands instead of being refused."""
+    token = _reading.set(True)
+    try:
+        yield
+    finally:
+        _reading.reset(token)
+
+
+class Vocabulary(StrEnum):
+    """A closed list of terms, each with its source."""
+
+    source: str
+
+    def __new__(cls, value: str, source: str = "") -> Self:
+        """Make the member from its wire form and the document behind it."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.source = source
+        return member
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not _reading.get() or not isinstance(value, str):
+            return None
+        member = str.__new__(cls, value)
+        member._name_ = "UNLISTED"
+        member._value_ = value
+        member.source = "a newer release"
+        return member
+
+
+class Kind(Vocabulary):
+    """The five kinds of event."""
+
+    CREDENTIAL_USE = "credential_use"
+    CREDENTIAL_CHANGE = "credential_change"
+    APPROVAL = "approval"
+    COMPROMISE = "compromise"
+    LOG = "log"
+
+
+class Observer(Vocabulary):
+    """From where an event was seen. One use has a stub on each side."""
+
+    AGENT = "agent", "RFC 6749 §1.1 (client)"
+    RESOURCE_SERVER = "resource_server", "RFC 6749 §1.1"
+    AUTHORIZATION_SERVER = "authorization_server", "RFC 6749 §1.1"
+    GATEWAY = "gateway", "RFC 9110 §3.7"
+
+
+class TokenClass(Vocabulary):
+    """What kind of credential was presented."""
+
+    BEARER_OPAQUE = "bearer_opaque", "RFC 6750"
+    BEARER_JWT_AT = "bearer_jwt_at", "RFC 9068"
+    JWT_UNPROFILED = "jwt_unprofiled", "RFC 7519"
+    DPOP_BOUND_ACCESS = "dpop_bound_access", "RFC 9449 §6"
+    MTLS_BOUND_ACCESS = "mtls_bound_access", "RFC 8705 §3"
+    DUAL_BOUND_ACCESS = "dual_bound_access", "RFC 9449 §6, RFC 8705 §3"
+    REFRESH_TOKEN = "refresh_token", "RFC 6749 §6"
+    AUTHORIZATION_CODE = "authorization_code", "RFC 6749 §4.1.3"
+    TOKEN_EXCHANGE = "token_exchange", "RFC 8693 §2.1"
+    TXN_TOKEN = "txn_token", "draft-ietf-oauth-transaction-tokens"
+    ID_TOKEN = "id_token", "OpenID Connect Core §2"
+    CLIENT_SECRET = "client_secret", "RFC 6749 §2.3.1"
+    CLIENT_ASSERTION = "client_assertion", "RFC 7523 §2.2"
+    CLIENT_ATTESTATION = "client_attestation", "draft-ietf-oauth-attestation-based-client-auth"
+    BASIC_PASSWORD = "basic_password", "RFC 7617"
+    API_KEY = "api_key", "no specification"
+    COOKIE_SESSION = "cookie_session", "RFC 6265"
+    SIGNED_URL = "signed_url", "vendor"
+    SIGV4_REQUEST = "sigv4_request", "vendor"
+    HTTP_MESSAGE_SIGNATURE = "http_message_signature", "RFC 9421"
+    WIT_WPT = "wit_wpt", "draft-ietf-wimse-workload-creds"
+    JWT_SVID = "jwt_svid", "SPIFFE JWT-SVID"
+    X509_SVID = "x509_svid", "SPIFFE X.509-SVID"
+    CLIENT_CERT = "client_cert", "RFC 8446 §4.4.2"
+    SAML_ASSERTION = "saml_assertion", "RFC 7522"
+    DEVICE_CODE = "device_code", "RFC 8628 §3.4"
+    CLOUD_IDENTITY = "cloud_identity", "vendor"
+    ENVIRONMENT_CREDENTIAL = "environment_credential", "MCP 2025-11-25, stdio transport"
+    DELEGATED_BROWSER_SESSION = "delegated_browser_session", "no specification"
+    NONE = "none", "no credential was presented"
+    UNKNOWN = "unknown", "not classifiable"
+
+
+class TokenFormat(Vocabulary):
+    """How the credential is written down."""
+
+    JWT = "jwt", "RFC 7519"
+    JWE = "jwe", "RFC 7516"
+    OPAQUE = "opaque", "RFC 6749 §1.4"
+    CERTIFICATE = "certificate", "RFC 5280"
+    SAML = "saml", "OASIS SAML 2.0"
+    UNKNOWN = "unknown"
+
+
+class Presentation(Vocabulary):
+    """Where in the request the credential stood."""
+
+    AUTHORIZATION_HEADER = "authorization_header", "RFC 6750 §2.1"
+    FORM_BODY = "form_body", "RFC 6750 §2.2"
+    QUERY = "query", "RFC 6750 §2.3; forbidden by RFC 9700 §4.3.2"
+    COOKIE = "cookie", "RFC 6265 §4.2"
+    CUSTOM_HEADER = "custom_header"
+    MTLS = "mtls", "RFC 8705"
+    SIGNATURE = "signature", "RFC 9421"
+    ENVIRONMENT = "environment"
+    NONE = "none"
+    UNKNOWN = "unknown"
+
+
+class Basis(Vocabulary):
+    """How the facts of a token are known."""
+
+    VERIFIED_JWT = "verified_jwt", "RFC 9068 §4"
+    UNVERIFIED_CLAIMS = "unverified_claims", "RFC 7519, read without trust"
+    INTROSPECTION = "introspection", "RFC 7662 §2.2"
+    TOKEN_RESPONSE = "token_response", "RFC 6749 §5.1"
+    CONFIGURATION = "configuration"
+    UNKNOWN = "unknown"
+
+
+class BindingMethod(Vocabulary):
+    """What ties a credential to its sender."""
+
+    NONE = "none"
+    DPOP = "dpop", "RFC 9449"
+    MTLS = "mtls", "RFC 8705"
+    HTTP_SIGNATURE = "http_signature", "RFC 9421"
+    WIT_WPT = "wit_wpt", "draft-ietf-wimse-workload-creds"
+    SIGV4_HMAC = "sigv4_hmac", "vendor; a shared secret"
+    CLIENT_AUTHENTICATION = "client_authentication", "RFC 9449 §5, RFC 8705 §7.1"
+    ROTATION = "rotation", "RFC 9700 §4.14.2; detects, does not bind"
+    AUDIENCE_ONLY = "audience_only", "RFC 8707; restricts where, not who"
+    CHANNEL_COOKIE = "channel_cookie"
+    IP_OR_NETWORK = "ip_or_network"
+    UNKNOWN = "unknown"
+
+
+class CustodyStore(Vocabulary):
+    """Where the proof key or the secret is kept. Always asserted by somebody: it is not on the wire."""
+
+    HARDWARE_NONEXPORTABLE = "hardware_nonexportable"
+    OS_KEYSTORE_NONEXPORTABLE = "os_keystore_nonexportable"
+    KMS_REMOTE_SIGN = "kms_remote_sign"
+    SOFTWARE_PROCESS_MEMORY = "software_process_memory"
+    SOFTWARE_FILE = "software_file"
+    ENVIRONMENT_VARIABLE = "environment_variable"
+    BROWSER_WEBCRYPTO_NONEXTRACTABLE = "browser_webcrypto_nonextractable", "W3C Web Cryptography API"
+    SHARED_SIDECAR = "shared_sidecar"
+    TLS_STACK = "tls_stack"
+    UNKNOWN = "unknown"
+
+
+class Isolation(Vocabulary):
+    """Who else can use the same key."""
+
+    TASK = "task"
+    AGENT = "agent"
+    TOOL = "tool"
+    TENANT = "tenant"
+    HOST = "host"
+    SHARED = "shared"
+    UNKNOWN = "unknown"
+
+
+class AssertedBy(Vocabulary):
+    """Where a fact that is not on the wire comes from."""
+
+    SELF_ASSERTED = "self_asserted"
+    CONFIGURED = "configured"
+    PLATFORM_ATTESTED = "platform_attested"
+    UNKNOWN = "unknown"
+
+
+class ProofResult(Vocabulary):
+    """How the proof of possession ended as a whole."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    NOT_APPLICABLE = "not_applicable"
+    NOT_PERFORMED = "not_performed"
+    ERROR = "error"
+    UNKNOWN = "unknown"
+
+
+class CheckOutcome(Vocabulary):
+    """How one check ended. That nothing failed does not mean that anything was checked."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    NOT_APPLICABLE = "not_applicable"
+    NOT_PERFORMED = "not_performed"
+    ERROR = "error"
+
+
+class CheckId(Vocabulary):
+    """Each check of a proof or a token, by a stable id."""
+
+    DPOP_SINGLE_HEADER = "dpop.01_single_header", "RFC 9449 §4.3 item 1"
+    DPOP_WELL_FORMED = "dpop.02_well_formed", "RFC 9449 §4.3 item 2"
+    DPOP_REQUIRED_CLAIMS = "dpop.03_required_claims", "RFC 9449 §4.3 item 3"
+    DPOP_TYP = "dpop.04_typ", "RFC 9449 §4.3 item 4"
+    DPOP_ALG = "dpop.05_alg", "RFC 9449 §4.3 item 5"
+    DPOP_SIGNATURE = "dpop.06_signature", "RFC 9449 §4.3 item 6"
+    DPOP_NO_PRIVATE_KEY = "dpop.07_no_private_key", "RFC 9449 §4.3 item 7"
+    DPOP_HTM = "dpop.08_htm", "RFC 9449 §4.3 item 8"
+    DPOP_HTU = "dpop.09_htu", "RFC 9449 §4.3 item 9"
+    DPOP_NONCE = "dpop.10_nonce", "RFC 9449 §4.3 item 10"
+    DPOP_TIME = "dpop.11_time", "RFC 9449 §4.3 item 11, §11.1"
+    DPOP_ATH = "dpop.12a_ath", "RFC 9449 §4.3 item 12"
+    DPOP_JKT = "dpop.12b_jkt", "RFC 9449 §4.3 item 12"
+    DPOP_JTI_REPLAY = "dpop.13_jti_replay", "RFC 9449 §11.1"
+    DPOP_SCHEME = "dpop.14_scheme", "RFC 9449 §7.2"
+    DPOP_SINGLE_TOKEN_METHOD = "dpop.15_single_token_method", "RFC 9449 §7.2, RFC 6750 §2"
+    DPOP_NONCE_DOWNGRADE = "dpop.16_nonce_downgrade", "RFC 9449 §11.3"
+    MTLS_CERT_PRESENT = "mtls.01_cert_present", "RFC 8705 §3"
+    MTLS_CNF_PRESENT = "mtls.02_cnf_present", "RFC 8705 §3.1, §3.2"
+    MTLS_X5T_MATCH = "mtls.03_x5t_match", "RFC 8705 §3"
+    MTLS_CERT_SOURCE_TRUSTED = "mtls.04_cert_source_trusted", "RFC 9440 §4"
+    MTLS_CERT_VALIDITY = "mtls.05_cert_validity", "RFC 5280 §4.1.2.5; information only"
+    MTLS_CHAIN = "mtls.06_chain", "RFC 8705 §2.1; client authentication only"
+    JOSE_CRIT = "jose.crit", "RFC 7515 §4.1.11"
+    JOSE_ALG_KEY = "jose.alg_key", "RFC 7518 §3.4"
+    JOSE_RSA_BITS = "jose.rsa_bits", "RFC 7518 §3.3"
+    JOSE_DUPLICATE_MEMBER = "jose.duplicate_member", "RFC 7515 §4"
+    JOSE_BASE64URL = "jose.base64url", "RFC 7515 §2"
+    JOSE_SIZE = "jose.size", "RFC 9449 §11.1"
+    CNF_AMBIGUOUS = "cnf.ambiguous", "RFC 7800 §3"
+    TOKEN_SIGNATURE = "token.signature", "RFC 9068 §4"
+    TOKEN_ISSUER = "token.issuer", "RFC 9068 §4"
+    TOKEN_AUDIENCE = "token.audience", "RFC 9068 §4, RFC 9700 §2.3"
+    TOKEN_TIME = "token.time", "RFC 9068 §4"
+    TOKEN_TYP = "token.typ", "RFC 9068 §4"
+    TOKEN_SCOPE = "token.scope", "RFC 6750 §3.1"
+    TOKEN_ACTIVE = "token.active", "RFC 7662 §2.2"
+
+
+class ReplayScope(Vocabulary):
+    """Within what a proof's jti was checked to be new."""
+
+    KEY = "key", "stricter than RFC 9449 §11.1"
+    URI = "uri", "RFC 9449 §11.1"
+    NONE = "none"
+    UNKNOWN = "unknown"
+
+
+class HtuSource(Vocabulary):
+    """From where the server took the URI that it compared with htu. An untrusted one proves nothing."""
+
+    ABSOLUTE_FORM = "absolute_form", "RFC 9112 §3.2.2"
+    HOST_HEADER = "host_header", "RFC 9110 §7.2"
+    FORWARDED = "forwarded", "RFC 7239"
+    CONFIGURED = "configured"
+    UNKNOWN = "unknown"
+
+
+class CertificateSource(Vocabulary):
+    """From where the server took the client certificate."""
+
+    TLS_LAYER = "tls_layer", "RFC 8705 §3"
+    CLIENT_CERT_HEADER = "client_cert_header", "RFC 9440"
+    VENDOR_HEADER = "vendor_header"
+    UNKNOWN = "unknown"
+
+
+class Requirement(Vocabulary):
+    """Whether the action needed an approval."""
+
+    REQUIRED = "required"
+    NOT_REQUIRED = "not_required"
+    UNKNOWN = "unknown"
+
+
+class Decision(Vocabulary):
+    """How an approval ended."""
+
+    GRANTED = "granted"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    AUTOMATIC = "automatic"
+    NONE = "none"
+
+
+class ApprovalState(Vocabulary):
+    """What an approval event reports."""
+
+    REQUESTED = "requested"
+    GRANTED = "granted"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    AUTOMATIC = "automatic"
+
+
+class Phase(Vocabulary):
+    """Which half of an action an entry tells."""
+
+    INTENT = "intent"
+    OUTCOME = "outcome"
+    COMPLETE = "complete"
+
+
+class Outcome(Vocabulary):
+    """How the action ended."""
+
+    EXECUTED = "executed"
+    REFUSED = "refused"
+    FAILED = "failed"
+    PENDING = "pending"
+    UNKNOWN = "unknown"
+
+
+class Change(Vocabulary):
+    """What happened to a credential."""
+
+    ISSUED = "issued", "RFC 6749 §5.1"
+    REFRESHED = "refreshed", "RFC 6749 §6"
+    EXCHANGED = "exchanged", "RFC 8693"
+    ROTATED = "rotated", "RFC 9700 §4.14.2"
+    REVOKED = "revoked", "RFC 7009"
+    EXPIRED = "expired"
+
+
+class Leaked(Vocabulary):
+    """What is reported to have leaked."""
+
+    TOKEN = "token"
+    KEY = "key"
+    BOTH = "both"
+    UNKNOWN = "unknown"
+
+
+class LeakPlace(Vocabulary):
+    """Where a credential was found."""
+
+    PROMPT_LOG = "prompt_log"
+    TOOL_TRACE = "tool_trace"
+    BROWSER_STATE = "browser_state"
+    ERROR_REPORT = "error_report"
+    CACHE = "cache"
+    SCREENSHOT = "screenshot"
+    REPOSITORY = "repository"
+    CONNECTOR = "connector"
+    OTHER = "other"
+    UNKNOWN = "unknown"
+
+
+class LogChange(Vocabulary):
+    """What happened to the log itself."""
+
+    CREATED = "created"
+    OPENED = "opened"
+    CLOSED = "closed"
+    GAP = "gap"
+    DISK_FULL = "disk_full"
+    KEY_ROTATED = "key_rotated"
+    PRUNED = "pruned"
+    ERASED = "erased"
+
+
+class LengthClass(Vocabulary):
+    """How long a removed value was, roughly: an exact length can tell which secret it was."""
+
+    UP_TO_16 = "1-16"
+    UP_TO_64 = "17-64"
+    UP_TO_256 = "65-256"
+    UP_TO_4096 = "257-4096"
+    LONGER = "4097-"
