@@ -64,7 +64,7 @@ def canonical_bytes(body: Mapping[str, Any]) -> bytes:
 
 
 def _check(value: Any, depth: int) -> None:
-    kind: type[Any] = type(value)
+    kind: object = type(value)
     if kind is str:
         _check_text(value)
     elif kind is dict:
@@ -87,7 +87,7 @@ def _check(value: Any, depth: int) -> None:
     elif kind is int or kind is float:
         _check_number(value)
     elif value is not None and kind is not bool:
-        raise _Outside(f"{kind.__name__} has no JSON form")
+        raise _Outside(f"{type(value).__name__} has no JSON form")
 
 
 def _check_text(text: str) -> None:

@@ -65,16 +65,17 @@ def _path(loc: tuple[int | str, ...], *, unknown: bool) -> str:
     steps = list(loc)
     if steps and steps[0] in _KINDS:
         del steps[0]  # the tag by which Pydantic chose the kind, not a member
+    shown = [shown_step(step) for step in steps]
     if unknown:
-        steps[-1] = f"<unknown, {len(str(steps[-1]))} characters>"
-    return ".".join(shown_step(step) for step in steps)
+        shown[-1] = f"<unknown, {len(str(steps[-1]))} characters>"
+    return ".".join(shown)
 
 
 def shown_step(step: int | str) -> str:
     """Show one of our own names; describe any other, since a member's name can be a secret."""
     if isinstance(step, int):
         return str(step)
-    return step if step.startswith("<unknown") or step in _known_names() else f"<member, {len(step)} characters>"
+    return step if step in _known_names() else f"<member, {len(step)} characters>"
 
 
 def _known_names() -> set[str]:
