@@ -1,0 +1,39 @@
+"""``counterfoil db``: about the file itself."""
+
+from __future__ import annotations
+
+import typer
+
+from .options import AsJson, Db
+
+db_app = typer.Typer(help="About the log's own file.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@db_app.command()
+def path(db: Db = None) -> None:
+    """Print which file the address means."""
+    from counterfoil.audit.log import address_of
+    from counterfoil.exporters.sql import path_of
+
+    typer.echo(str(path_of(address_of(db)).absolute()))
+
+
+@db_app.command()
+def info(db: Db = None, as_json: AsJson = False) -> None:
+    """Print what the file is, how far it goes, and how durably it is written."""
+    import json
+
+    from counterfoil.exporters.sql.info import describe
+
+    found = describe(db)
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    from rich.console import Console
+
+    from .render import add_row, table
+
+    shown = table("what", "value")
+    for name, value in found.items():
+        add_row(shown, name, value)
+    Console().print(shown)

@@ -1,0 +1,62 @@
+"""The command line. Exit codes: 0 fine, 1 the answer is no, 2 wrong use, 3 the store is unavailable.
+
+Nothing but data goes to stdout. A raw credential is only ever read from stdin, never from an argument. Each command
+stands in a module of its own and imports what it needs when it runs, so that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from .database import db_app
+from .demo import demo
+from .export import export_app
+from .incident import incident
+from .inspect import inspect
+from .query import query
+from .record import record
+from .redact import redact
+from .schema import schema
+from .show import show
+from .verify import verify
+
+app = typer.Typer(
+    name="counterfoil",
+    help="Keeps the stub each time an AI agent spends a credential, and never the credential.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for command in (demo, record, query, show, inspect, redact, incident, verify, schema):
+    app.command()(command)
+app.add_typer(export_app, name="export")
+app.add_typer(db_app, name="db")
+
+
+def main() -> None:
+    """Run the command line: our errors become a sentence and advice on stderr, and an exit code."""
+    from counterfoil.schemas.errors import CounterfoilError
+
+    try:
+        app()
+    except CounterfoilError as error:
+        print(f"counterfoil: {error}", file=sys.stderr)  # noqa: T201 -- the command line prints
+        if error.advice:
+            print(f"  {error.advice}", file=sys.stderr)  # noqa: T201 -- as above
+        sys.exit(exit_code(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def exit_code(error: Exception) -> int:
+    """Return the exit code of an error: 3 for the store, 2 for wrong use, else 1."""
+    from counterfoil.schemas.errors import ConfigurationError, FingerprintKeyError, MissingExtra, StoreError
+
+    if isinstance(error, StoreError):
+        return 3
+    return 2 if isinstance(error, ConfigurationError | FingerprintKeyError | MissingExtra) else 1

@@ -1,0 +1,119 @@
+"""``counterfoil query``: find entries by what a reviewer asks for."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import AsJson, Db, parse_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from counterfoil.schemas import Entry
+
+_TABLE_LIMIT = 100
+
+
+def query(  # noqa: PLR0913 -- one option a filter
+    *,
+    db: Db = None,
+    token: Annotated[str | None, typer.Option(help="Fingerprint of the credential.")] = None,
+    token_stdin: Annotated[bool, typer.Option("--token-stdin", help="Read a raw credential from stdin.")] = False,
+    key: Annotated[str | None, typer.Option(help="Thumbprint of the proof key or certificate.")] = None,
+    token_class: Annotated[str | None, typer.Option("--class", help="Token class, such as bearer_opaque.")] = None,
+    binding: Annotated[str | None, typer.Option(help="Binding method, such as dpop.")] = None,
+    audience: Annotated[str | None, typer.Option(help="One of the token's audiences.")] = None,
+    resource: Annotated[str | None, typer.Option(help="Resource URI; what lies below it matches too.")] = None,
+    agent: Annotated[str | None, typer.Option(help="Agent id.")] = None,
+    task: Annotated[str | None, typer.Option(help="Task.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Tenant.")] = None,
+    tool: Annotated[str | None, typer.Option(help="Tool name.")] = None,
+    trace: Annotated[str | None, typer.Option(help="Trace id.")] = None,
+    use: Annotated[str | None, typer.Option(help="Use id, joining intent and outcome.")] = None,
+    approval: Annotated[str | None, typer.Option(help="Approval id.")] = None,
+    proof: Annotated[str | None, typer.Option(help="Result of the proof, such as fail.")] = None,
+    proof_id: Annotated[str | None, typer.Option(help="Proof id.")] = None,
+    outcome: Annotated[str | None, typer.Option(help="Outcome, such as executed or refused.")] = None,
+    observer: Annotated[str | None, typer.Option(help="Seen from: agent, resource_server …")] = None,
+    kind: Annotated[str | None, typer.Option(help="Kind of event.")] = None,
+    since: Annotated[str | None, typer.Option(help="At this time or later (RFC 3339).")] = None,
+    until: Annotated[str | None, typer.Option(help="Before this time (RFC 3339).")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many; a table shows 100 unless told.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the entries that match every filter, in the order in which they were recorded.
+
+    With --json, one line each: {"seq", "chain_hash", "event"}.
+    """
+    from counterfoil.audit.reader import AuditReader
+    from counterfoil.exporters.filter import Filter
+
+    wanted = Filter(
+        token_fingerprint=_fingerprint_from_stdin() if token_stdin else token,
+        key_thumbprint=key,
+        token_class=token_class,
+        binding_method=binding,
+        audience=audience,
+        resource=resource,
+        agent=agent,
+        task=task,
+        tenant=tenant,
+        tool=tool,
+        trace_id=trace,
+        use_id=use,
+        approval_id=approval,
+        proof_result=proof,
+        proof_id=proof_id,
+        outcome=outcome,
+        observer=observer,
+        kind=kind,
+        since=parse_time(since) if since else None,
+        until=parse_time(until) if until else None,
+    )
+    with AuditReader.open(db) as reader:
+        if as_json:
+            print_lines(reader.find(wanted, limit=limit))
+        else:
+            _print_table(list(reader.find(wanted, limit=(limit or _TABLE_LIMIT) + 1)), limit or _TABLE_LIMIT)
+
+
+def print_lines(entries: Iterable[Entry]) -> None:
+    """Print entries as JSON lines. The body is given as it was sealed, byte for byte."""
+    for entry in entries:
+        typer.echo(f'{{"seq":{entry.seq},"chain_hash":"{entry.chain_hash.hex()}","event":{entry.body}}}')
+
+
+def _fingerprint_from_stdin() -> str:
+    from counterfoil.audit.fingerprint_key import load_fingerprint_key
+    from counterfoil.schemas import Fingerprint
+
+    return Fingerprint.of(sys.stdin.read().strip(), load_fingerprint_key())
+
+
+def _print_table(entries: list[Entry], limit: int) -> None:
+    from rich.console import Console
+
+    from .render import add_row, clock, headline, moment_of, short, table
+
+    shown = table("seq", "time (UTC)", "seen by", "task", "token", "action", "resource", "outcome")
+    for entry in entries[:limit]:
+        context = entry.event.context
+        action, resource, outcome = headline(entry)
+        token = getattr(getattr(entry.event, "token", None), "fingerprint", None)
+        add_row(
+            shown,
+            entry.seq,
+            clock(moment_of(entry)),
+            context.observer,
+            context.task,
+            short(token),
+            action,
+            resource,
+            outcome,
+        )
+    Console().print(shown)
+    if len(entries) > limit:
+        typer.echo(f"more than {limit} entries match; --limit shows more, --json all", err=True)

@@ -1,0 +1,85 @@
+"""Showing stored strings to a person. Every one of them is hostile: a terminal obeys what it prints."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from counterfoil.schemas import ApprovalEvent, Compromise, CredentialChange, CredentialUse, LogEvent, Thumbprint
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from counterfoil.schemas import Entry
+
+
+def plain(text: str) -> str:
+    """Return ``text`` with everything that is not printable escaped: ANSI, OSC, bidi controls, line breaks."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    code = ord(char)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def table(*columns: str) -> Table:
+    """Return a borderless table whose cells wrap rather than hide."""
+    from rich.table import Table
+
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made
+
+
+def add_row(to: Table, *cells: Any, style: str | None = None) -> None:
+    """Add a row of stored values: escaped, and never read as markup."""
+    from rich.text import Text
+
+    to.add_row(*(Text("" if cell is None else plain(str(cell))) for cell in cells), style=style)
+
+
+def clock(moment: datetime | None) -> str:
+    """Return date and time in UTC to the millisecond."""
+    return moment.isoformat(sep=" ", timespec="milliseconds")[:23] if moment else ""
+
+
+def moment_of(entry: Entry) -> datetime | None:
+    """Return when the event happened, or was recorded where nobody said."""
+    context = entry.event.context
+    return context.occurred_at or context.recorded_at
+
+
+def short(digest: str | None) -> str:
+    """Return a fingerprint or thumbprint, short enough for a column and long enough to tell apart."""
+    if not digest:
+        return ""
+    return f"{digest[:8]}…" if isinstance(digest, Thumbprint) else f"…{digest[-8:]}"
+
+
+def headline(entry: Entry) -> tuple[str, str, str]:
+    """Return what an entry says in three short strings: what was done, with or to what, and how it ended."""
+    event = entry.event
+    match event:
+        case CredentialUse():
+            outcome = event.action.phase if event.action.outcome == "pending" else event.action.outcome
+            return event.action.name, event.resource.uri, _with_status(outcome, event.action.status_code)
+        case CredentialChange():
+            return "credential", event.token.token_class, event.change
+        case ApprovalEvent():
+            return event.action.name, event.approval_id, event.state
+        case Compromise():
+            return "compromise", event.place, event.leaked
+        case LogEvent():
+            return "log", event.log_id or "", event.change
+        case _:
+            return event.kind, "", ""
+
+
+def _with_status(outcome: str, status: int | None) -> str:
+    return f"{outcome} {status}" if status else outcome

@@ -1,0 +1,14 @@
+"""``counterfoil schema``: the JSON Schema of every event."""
+
+from __future__ import annotations
+
+import typer
+
+
+def schema() -> None:
+    """Print the JSON Schema (2020-12) of the events that can be recorded."""
+    import json
+
+    from counterfoil.schemas import event_json_schema
+
+    typer.echo(json.dumps(event_json_schema(), indent=2, sort_keys=True, ensure_ascii=False))

@@ -1,0 +1,265 @@
+"""The log: one way in. Event, surroundings, redaction, canonical bytes, seal and commit, receipt."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import os
+import secrets
+import socket
+import threading
+import uuid
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any, Self
+
+from counterfoil.exporters.diagnostics import diagnostics
+from counterfoil.schemas import (
+    ConfigurationError,
+    Context,
+    CounterfoilError,
+    Event,
+    Fingerprint,
+    FingerprintKey,
+    InvalidEvent,
+    KeyedDigest,
+    KeyMismatch,
+    LogChange,
+    LogEvent,
+    Receipt,
+    StoreError,
+)
+from counterfoil.schemas.entry import LOG_MEMBERS, canonical_bytes, leaf_hash
+from counterfoil.schemas.events import EVENT_TYPES
+from counterfoil.schemas.values import rfc3339
+
+from .capture.process import this_process
+from .fingerprint_key import load_fingerprint_key
+from .redaction import Redactor
+from .scope import current_scope, current_trace, scope
+from .use import Use, use_fields
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from counterfoil.exporters.sql import Pending, SqliteWriter
+    from counterfoil.schemas import Action, Binding, Proof, Resource, SignerProcess, Token
+
+
+def address_of(address: str | os.PathLike[str] | None) -> str:
+    """Return the address that was given, or that of ``COUNTERFOIL_DB``. Raises ``ConfigurationError`` for neither."""
+    found = os.fspath(address) if address is not None else os.environ.get("COUNTERFOIL_DB", "")
+    if not found:
+        raise ConfigurationError("no log is named", advice="Give an address, or set COUNTERFOIL_DB=audit.db.")
+    return found
+
+
+class AuditLog:
+    """An open log. Safe to share between threads and asyncio tasks; after a fork each process goes on by itself."""
+
+    scope = staticmethod(scope)
+
+    def __init__(self, writer: SqliteWriter, key: FingerprintKey, redactor: Redactor) -> None:
+        """Use ``AuditLog.open``."""
+        self._writer = writer
+        self._redactor = redactor
+        self._log_id = writer.log_id.hex()
+        self._lost_outcomes = 0
+        self._counting = threading.Lock()
+        self._begin_producing()
+        self.fingerprint_key = key
+
+    @classmethod
+    def open(
+        cls,
+        address: str | os.PathLike[str] | None = None,
+        *,
+        fingerprint_key: FingerprintKey | None = None,
+        redactor: Redactor | None = None,
+        deadline: float = 2.0,
+        accept_new_key: bool = False,
+    ) -> Self:
+        """Open the log at ``address`` (``sqlite:///audit.db`` or a path; else ``COUNTERFOIL_DB``), making a new one.
+
+        ``deadline`` in seconds bounds every wait. ``accept_new_key`` goes on under another fingerprint key, and records
+        it. Raises ``KeyMismatch``, ``InvalidKey``, ``ConfigurationError`` and ``StoreError``.
+        """
+        from counterfoil.exporters.sql import SqliteWriter, path_of
+
+        key = fingerprint_key or load_fingerprint_key()
+        writer = SqliteWriter(path_of(address_of(address)), deadline=deadline, fingerprint_key_id=key.key_id)
+        try:
+            log = cls(writer, key, redactor or Redactor())
+            log._record_opening(accept_new_key=accept_new_key)
+        except BaseException:
+            writer.close()
+            raise
+        return log
+
+    def record(self, event: Event) -> Receipt:
+        """Record one event. The receipt is returned once the entry is durable.
+
+        The same ``event_id`` with the same content returns the first receipt. Raises ``InputError`` and ``StoreError``.
+        """
+        return self._commit(self._seal(event))
+
+    async def arecord(self, event: Event) -> Receipt:
+        """Record one event without blocking the event loop. A cancelled caller's entry is still written."""
+        pending = self._seal(event)
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._commit, pending))
+
+    def use(  # noqa: PLR0913 -- one keyword a part of the record
+        self,
+        *,
+        token: Token,
+        resource: Resource,
+        action: Action,
+        binding: Binding | None = None,
+        proof: Proof | None = None,
+        signer: SignerProcess | None = None,
+        context: Context | None = None,
+    ) -> Use:
+        """Surround a use of a credential: ``with`` or ``async with`` writes the intent before, the outcome after."""
+        fields = use_fields(
+            token=token,
+            resource=resource,
+            action=action,
+            binding=binding,
+            proof=proof,
+            signer=signer or this_process(),
+            context=context,
+        )
+        return Use(self, fields)
+
+    def fingerprint(self, secret: str | bytes) -> Fingerprint:
+        """Return the fingerprint of a credential under this log's key."""
+        return Fingerprint.of(secret, self.fingerprint_key)
+
+    def arguments_digest(self, tool: str, arguments: dict[str, Any]) -> KeyedDigest:
+        """Return the keyed digest of what is to run: equal for equal tool and arguments. Raises ``OutOfDomain``."""
+        return KeyedDigest.of(canonical_bytes({"arguments": arguments, "tool": tool}), self.fingerprint_key)
+
+    def flush(self) -> None:
+        """Return when everything recorded before is durable. In this release ``record`` itself waits for that."""
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Record the closing and close. Recording afterwards raises ``LogClosed``."""
+        if self._writer.closed:
+            return
+        try:
+            self.record(LogEvent(change=LogChange.CLOSED, log_id=self._log_id))
+        except StoreError as error:
+            diagnostics().warning("the closing was not recorded", code=error.code)
+        self._writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def note_lost_outcome(self, error: CounterfoilError) -> None:
+        """Remember that an outcome could not be written; the next entry that can be is followed by a gap entry."""
+        self._lost_outcomes += 1
+        diagnostics().error("an outcome was not recorded", code=error.code)
+
+    def _seal(self, event: Event) -> Pending:
+        """Turn an event into what is to be stored: surroundings added, secrets removed, canonical, hashed."""
+        from counterfoil.exporters.sql import Pending
+
+        number, raised = self._next_number()
+        try:
+            body = _body_of(event)
+            receipts = self._redactor.event(body)
+            body["context"] |= {
+                "recorded_at": rfc3339(datetime.now(UTC)),
+                "producer": {**self._producer, "seq": number, "raised": raised},
+                "salt": secrets.token_hex(16),
+                "redactions": receipts,
+            }
+            sealed = canonical_bytes(body)
+        except BaseException:
+            self._declare_later([*raised, number])
+            raise
+        return Pending(body["context"]["event_id"], sealed, leaf_hash(sealed), [*raised, number])
+
+    def _commit(self, pending: Pending) -> Receipt:
+        try:
+            self._writer.append(pending)
+        except BaseException:
+            self._declare_later(pending.numbers)
+            raise
+        if self._lost_outcomes:
+            self._record_gap()
+        return Receipt(self._log_id, pending.seq, uuid.UUID(pending.event_id), pending.chain_hash.hex())
+
+    def _record_gap(self) -> None:
+        with self._counting:
+            lost, self._lost_outcomes = self._lost_outcomes, 0
+        if lost:
+            reason = "outcomes could not be written; their intents stand"
+            self._commit(self._seal(LogEvent(change=LogChange.GAP, count=lost, reason=reason)))
+
+    def _record_opening(self, *, accept_new_key: bool) -> None:
+        key_id, stored = self.fingerprint_key.key_id, self._writer.fingerprint_key_id
+        if key_id != stored and not accept_new_key:
+            raise KeyMismatch(stored, key_id)
+        if self._writer.head() == 0:
+            # Derived, so that of two processes that open a new log at once only one creates it.
+            first = Context(event_id=uuid.uuid5(uuid.NAMESPACE_URL, f"counterfoil:{self._log_id}"))
+            self.record(
+                LogEvent(context=first, change=LogChange.CREATED, log_id=self._log_id, fingerprint_key_id=stored)
+            )
+        if key_id != stored:
+            self.record(LogEvent(change=LogChange.KEY_ROTATED, log_id=self._log_id, fingerprint_key_id=key_id))
+            self._writer.adopt_key(key_id)
+        self.record(LogEvent(change=LogChange.OPENED, log_id=self._log_id, fingerprint_key_id=key_id))
+
+    def _begin_producing(self) -> None:
+        self._number = 0
+        self._raised: list[int] = []
+        self._producer: dict[str, Any] = {
+            "id": secrets.token_hex(8),
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "library": _library(),
+        }
+
+    def _next_number(self) -> tuple[int, list[int]]:
+        """Count this call, and take the numbers of earlier calls that raised, to declare them."""
+        with self._counting:
+            if self._producer["pid"] != os.getpid():  # a forked child is a producer of its own
+                self._begin_producing()
+            self._number += 1
+            raised, self._raised = self._raised, []
+            return self._number, raised
+
+    def _declare_later(self, numbers: list[int]) -> None:
+        with self._counting:
+            self._raised.extend(numbers)
+
+
+def _body_of(event: Event) -> dict[str, Any]:
+    """Return the event in JSON form, with what surrounds it where the caller did not say so itself."""
+    if type(event) not in _RECORDABLE:
+        raise InvalidEvent((("", "only the five kinds of event can be recorded"),))
+    body = event.model_dump(mode="json", exclude_none=True)
+    stated, around = event.context.model_fields_set, current_scope()
+    own = {name: value for name, value in body["context"].items() if name not in LOG_MEMBERS}
+    surroundings = around.context | current_trace()
+    body["context"] = own | {name: value for name, value in surroundings.items() if name not in stated}
+    body.update(
+        {name: part for name, part in around.parts.items() if name in body and name not in event.model_fields_set}
+    )
+    return body
+
+
+@cache
+def _library() -> str:
+    return f"counterfoil/{importlib.metadata.version('counterfoil')}"
+
+
+_RECORDABLE = frozenset(EVENT_TYPES.values())

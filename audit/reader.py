@@ -1,0 +1,78 @@
+"""Reading a log: a smaller interface than writing, opened read-only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from .integrity.verify import Verification, verify_chain
+from .log import address_of
+from .review.incident import Incident, gather_incident
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+    from counterfoil.exporters.filter import Filter
+    from counterfoil.exporters.sql import SqliteReader
+    from counterfoil.schemas import Entry
+
+
+class AuditReader:
+    """An open log, for reading only."""
+
+    def __init__(self, store: SqliteReader) -> None:
+        """Use ``AuditReader.open``."""
+        self._store = store
+
+    @classmethod
+    def open(cls, address: str | os.PathLike[str] | None = None, *, immutable: bool = False) -> Self:
+        """Open the log at ``address``, else at ``COUNTERFOIL_DB``. Raises ``StoreError`` and ``ConfigurationError``.
+
+        ``immutable`` is for a copy in a read-only folder; on a live log it would miss the newest entries.
+        """
+        from counterfoil.exporters.sql import SqliteReader, path_of
+
+        return cls(SqliteReader(path_of(address_of(address)), immutable=immutable))
+
+    @property
+    def log_id(self) -> str:
+        """Which log, 32 hex digits."""
+        return self._store.log_id
+
+    @property
+    def fingerprint_key_id(self) -> str:
+        """Under which key the log's fingerprints are made."""
+        return self._store.fingerprint_key_id
+
+    def head(self) -> int:
+        """Return the sequence number of the last entry, 0 for an empty log."""
+        return self._store.head()
+
+    def entry(self, seq: int) -> Entry | None:
+        """Return one entry, or None."""
+        return self._store.entry(seq)
+
+    def find(self, wanted: Filter, *, limit: int | None = None) -> Iterator[Entry]:
+        """Yield the entries that match ``wanted``, in the order in which they were recorded."""
+        return self._store.find(wanted, limit=limit)
+
+    def incident(self, subject: str) -> Incident:
+        """Gather what is known about a token fingerprint, a key thumbprint or an event id."""
+        return gather_incident(self._store, subject)
+
+    def verify(self, *, on_progress: Callable[[int], None] | None = None) -> Verification:
+        """Check chain and sequence of the whole log, streaming."""
+        return verify_chain(self._store.stored(), self.log_id, on_progress=on_progress)
+
+    def close(self) -> None:
+        """Close."""
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,94 @@
+"""What surrounds a use: agent, task, tenant, tool, approval. Set once with ``scope()``, taken by every event inside.
+
+A scope is a context variable: each thread and each asyncio task has its own, inner scopes add to outer ones. The HTTP
+layer sees the credential but not the tool, the agent framework the tool but not the credential; here they meet.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from counterfoil.schemas import Agent, Approval, Context, KeyCustody, Observer, Principal, Tool
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The surroundings as they are merged into an event: members of ``context`` and whole parts, in JSON form."""
+
+    context: dict[str, Any] = field(default_factory=dict[str, Any])
+    parts: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+_NOWHERE = Scope()
+_current: ContextVar[Scope] = ContextVar("counterfoil_scope")
+
+
+def current_scope() -> Scope:
+    """Return the surroundings of the running code."""
+    return _current.get(_NOWHERE)
+
+
+@contextmanager
+def scope(  # noqa: PLR0913 -- one keyword a fact
+    *,
+    agent: str | Agent | None = None,
+    task: str | None = None,
+    tenant: str | None = None,
+    conversation: str | None = None,
+    tool: str | Tool | None = None,
+    principal: str | Principal | None = None,
+    observer: Observer | None = None,
+    approval: Approval | None = None,
+    key_custody: KeyCustody | None = None,
+    attributes: dict[str, Any] | None = None,
+) -> Generator[None]:
+    """Give every event recorded inside these surroundings. A plain string is an id (agent), a name or a subject.
+
+    Raises ``InvalidEvent`` at once when a value is not allowed.
+    """
+    given = {
+        "agent": Agent(id=agent) if isinstance(agent, str) else agent,
+        "task": task,
+        "tenant": tenant,
+        "conversation": conversation,
+        "tool": Tool(name=tool) if isinstance(tool, str) else tool,
+        "principal": Principal(subject=principal) if isinstance(principal, str) else principal,
+        "observer": observer,
+        "attributes": attributes,
+    }
+    outer = current_scope()
+    inner = Scope(
+        context={**outer.context, **_members({name: value for name, value in given.items() if value is not None})},
+        parts={**outer.parts, **_parts(approval=approval, key_custody=key_custody)},
+    )
+    token = _current.set(inner)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def _members(given: dict[str, Any]) -> dict[str, Any]:
+    return Context(**given).model_dump(mode="json", exclude_none=True, include=set(given))
+
+
+def _parts(**given: Approval | KeyCustody | None) -> dict[str, Any]:
+    return {name: part.model_dump(mode="json", exclude_none=True) for name, part in given.items() if part is not None}
+
+
+def current_trace() -> dict[str, str]:
+    """Return the ids of the current OpenTelemetry span as ``context`` members; nothing where there is none."""
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace is None:  # never imported in this process, so no span can be open
+        return {}
+    span = trace.get_current_span().get_span_context()
+    if not span.is_valid:
+        return {}
+    return {"trace_id": f"{span.trace_id:032x}", "span_id": f"{span.span_id:016x}"}

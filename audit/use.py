@@ -1,0 +1,140 @@
+"""One use of a credential, around the code that performs it: intent before, outcome after."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from counterfoil.schemas import (
+    Action,
+    Binding,
+    Context,
+    CredentialUse,
+    Outcome,
+    Phase,
+    Proof,
+    Resource,
+    SignerProcess,
+    StoreError,
+    Token,
+)
+from counterfoil.schemas.values import new_event_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from counterfoil.schemas import Receipt
+
+    from .log import AuditLog
+
+_REFUSALS = frozenset({401, 403, 407})
+
+
+class Use:
+    """A use in progress, made by ``AuditLog.use``. Set what becomes known before the block ends.
+
+    ``status_code``
+        HTTP status of the answer; 401, 403 and 407 mean refused, other codes from 400 on mean failed.
+    ``outcome``
+        Overrules what would follow from the status or from an exception.
+    ``proof``, ``binding``
+        Replace what the intent said, where the answer taught more.
+    """
+
+    def __init__(self, log: AuditLog, fields: Mapping[str, Any]) -> None:
+        self._log = log
+        self._fields = dict(fields)
+        self._use_id = new_event_id()
+        self._started_at: datetime | None = None
+        self.receipt: Receipt | None = None
+        self.status_code: int | None = None
+        self.outcome: Outcome | None = None
+        self.error_type: str | None = None
+        self.proof: Proof | None = None
+        self.binding: Binding | None = None
+
+    def __enter__(self) -> Self:
+        """Write the intent. Raises ``StoreError`` when it cannot be written: then the action must not happen."""
+        self.receipt = self._log.record(self._intent())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Write the outcome. A failure to do so never replaces the action's own result; it becomes a gap entry."""
+        try:
+            self._log.record(self._outcome(kind))
+        except StoreError as failure:
+            self._log.note_lost_outcome(failure)
+
+    async def __aenter__(self) -> Self:
+        """Write the intent without blocking the loop."""
+        self.receipt = await self._log.arecord(self._intent())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Write the outcome without blocking the loop."""
+        try:
+            await self._log.arecord(self._outcome(kind))
+        except StoreError as failure:
+            self._log.note_lost_outcome(failure)
+
+    def _intent(self) -> CredentialUse:
+        self._started_at = datetime.now(UTC)
+        return self._event(self._started_at, phase=Phase.INTENT, outcome=Outcome.PENDING, started_at=self._started_at)
+
+    def _outcome(self, kind: type[BaseException] | None) -> CredentialUse:
+        now = datetime.now(UTC)
+        learned = {"proof": self.proof, "binding": self.binding}
+        self._fields.update({name: part for name, part in learned.items() if part is not None})
+        return self._event(
+            now,
+            phase=Phase.OUTCOME,
+            outcome=self.outcome or _outcome_of(kind, self.status_code),
+            started_at=self._started_at,
+            ended_at=now,
+            status_code=self.status_code,
+            error_type=self.error_type or (kind.__qualname__ if kind else None),
+        )
+
+    def _event(self, moment: datetime, **progress: Any) -> CredentialUse:
+        fields = dict(self._fields)
+        action: Action = fields.pop("action")
+        context: Context | None = fields.pop("context")
+        known = {name: getattr(context, name) for name in context.model_fields_set} if context else {}
+        known |= {"event_id": new_event_id(), "occurred_at": moment, "use_id": self._use_id}
+        return CredentialUse(context=Context(**known), action=action.model_copy(update=progress), **fields)
+
+
+def _outcome_of(kind: type[BaseException] | None, status_code: int | None) -> Outcome:
+    if kind is not None:
+        # Cancelled or interrupted: the request may well have arrived.
+        return Outcome.FAILED if issubclass(kind, Exception) else Outcome.UNKNOWN
+    if status_code is None or status_code < 400:
+        return Outcome.EXECUTED
+    return Outcome.REFUSED if status_code in _REFUSALS else Outcome.FAILED
+
+
+def use_fields(  # noqa: PLR0913 -- one keyword a part of the record
+    *,
+    token: Token,
+    resource: Resource,
+    action: Action,
+    binding: Binding | None,
+    proof: Proof | None,
+    signer: SignerProcess,
+    context: Context | None,
+) -> dict[str, Any]:
+    """Return the parts of a use by name, leaving out those that nobody gave."""
+    given = {"binding": binding, "proof": proof}
+    return {
+        "token": token,
+        "resource": resource,
+        "action": action,
+        "signer": signer,
+        "context": context,
+        **{name: part for name, part in given.items() if part is not None},
+    }

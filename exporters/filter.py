@@ -1,0 +1,36 @@
+"""What a reader can look for. One member for each column that the store derives from the sealed bodies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """What to look for. Members that are given must all hold. Times are as ``rfc3339()`` writes them."""
+
+    token_fingerprint: str | None = None
+    key_thumbprint: str | None = None
+    token_class: str | None = None
+    binding_method: str | None = None
+    audience: str | None = None
+    """One of the token's audiences."""
+    resource: str | None = None
+    """A URI; everything below it matches too."""
+    agent: str | None = None
+    task: str | None = None
+    tenant: str | None = None
+    tool: str | None = None
+    trace_id: str | None = None
+    use_id: str | None = None
+    approval_id: str | None = None
+    proof_result: str | None = None
+    proof_id: str | None = None
+    outcome: str | None = None
+    phase: str | None = None
+    observer: str | None = None
+    kind: str | None = None
+    since: str | None = None
+    """At this time or later."""
+    until: str | None = None
+    """Before this time."""

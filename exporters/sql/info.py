@@ -1,0 +1,47 @@
+"""What a log's file is, for ``counterfoil db info``."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from .reader import SqliteReader
+from .sqlite import path_of
+
+_FIXED = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
+
+
+def describe(address: str) -> dict[str, Any]:
+    """Return facts about the log at ``address``, by name. Raises ``StoreError``."""
+    path = path_of(address)
+    reader = SqliteReader(path)
+    try:
+        return {
+            "path": str(path.absolute()),
+            "log_id": reader.log_id,
+            "fingerprint_key_id": reader.fingerprint_key_id,
+            "entries": reader.head(),
+            "bytes": path.stat().st_size,
+            "wal_bytes": _size(f"{path}-wal"),
+            "schema_version": reader.pragma("user_version"),
+            "journal_mode": reader.pragma("journal_mode"),
+            "sqlite": sqlite3.sqlite_version,
+            "wal_reset_race": _wal_reset_race(sqlite3.sqlite_version_info),
+        }
+    finally:
+        reader.close()
+
+
+def _size(path: str) -> int:
+    from pathlib import Path
+
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return 0
+
+
+def _wal_reset_race(version: tuple[int, int, int]) -> str:
+    """SQLite before 3.51.3 can lose rows when two connections write and checkpoint at once."""
+    fixed = version >= _FIXED[0] or any(version[:2] == each[:2] and version >= each for each in _FIXED)
+    return "not in this version" if fixed else "in this version; writers exclude it with their lock"

@@ -1,0 +1,151 @@
+"""One SQLite file as a log: its address, its connections, and the lock that its writers share.
+
+Every connection sets what durability rests on and reads it back (``journal_mode=WAL``, ``synchronous=FULL``). Writers
+of all processes take turns by ``flock`` on a file beside the database: SQLite's own busy handler starves some of them,
+and the lock also keeps writes and checkpoints apart, which SQLite before 3.51.3 needs (its WAL-reset race).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from counterfoil.schemas import AuditUnavailable, ConfigurationError, StoreForeign, StoreMissing
+
+from .tables import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+APPLICATION_ID: Final = 0x43544652
+"""SQLite's ``application_id`` of a Counterfoil log: the letters CTFR."""
+
+_LOCK_POLL: Final = 0.0005
+
+
+def path_of(address: str | os.PathLike[str]) -> Path:
+    """Return the file that an address means: ``sqlite:///relative.db``, ``sqlite:////absolute.db``, or a plain path."""
+    text = os.fspath(address)
+    if text.startswith("sqlite:///"):
+        text = text.removeprefix("sqlite:///")
+    elif "://" in text:
+        raise ConfigurationError(
+            "this address is not one of a SQLite file", advice="Write sqlite:///audit.db or a plain path."
+        )
+    if not text or "\x00" in text or text == ":memory:":
+        raise ConfigurationError("the address names no file", advice="Write sqlite:///audit.db or a plain path.")
+    return Path(text).expanduser()
+
+
+def connect(path: Path, *, deadline: float = 2.0) -> sqlite3.Connection:
+    """Open for writing, with durability set and read back. ``deadline`` in seconds bounds SQLite's own waiting."""
+    connection = _connect(path, "rw", deadline)
+    try:
+        for pragma, value, expected in _SETTINGS:
+            _set(connection, pragma, value, expected)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _set(connection: sqlite3.Connection, pragma: str, value: str, expected: str | int) -> None:
+    connection.execute(f"PRAGMA {pragma}={value}")
+    (found,) = connection.execute(f"PRAGMA {pragma}").fetchone()
+    if found != expected:
+        raise AuditUnavailable(f"the database does not take {pragma}={value}, so nothing would be durable")
+
+
+def connect_read_only(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
+    """Open for reading. ``immutable`` is for a copy in a read-only folder: it ignores a live log's newest entries."""
+    if not path.exists():
+        raise StoreMissing(f"there is no log at {path.name}")
+    return _connect(path, "ro&immutable=1" if immutable else "ro", 2.0)
+
+
+def check_identity(connection: sqlite3.Connection) -> None:
+    """Raise ``StoreForeign`` unless the open file is a log of a version that this release knows."""
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application_id != APPLICATION_ID:
+        raise StoreForeign("the file is a SQLite database, but not a Counterfoil log")
+    if version > SCHEMA_VERSION:
+        raise StoreForeign(
+            f"the log has schema version {version}; this release knows {SCHEMA_VERSION}",
+            advice="Install a newer release of counterfoil.",
+        )
+
+
+def is_empty(connection: sqlite3.Connection) -> bool:
+    """Whether the open file has no tables and was never marked: a log can be made of it."""
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    return (application_id, tables) == (0, 0)
+
+
+def check_file(path: Path) -> None:
+    """Raise ``StoreForeign`` for a file that is no log, before anything could change it: WAL mode rewrites a header."""
+    connection = connect_read_only(path)
+    try:
+        if not is_empty(connection):
+            check_identity(connection)
+    finally:
+        connection.close()
+
+
+def make_file(path: Path) -> None:
+    """Create an empty file that only its owner can read, if there is none."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise AuditUnavailable(f"the database file cannot be made ({os.strerror(error.errno or 0)})") from None
+
+
+class SharedLock:
+    """The turn of one writer among all processes: ``flock`` on ``<database>.lock``."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise AuditUnavailable(f"the lock file cannot be opened ({os.strerror(error.errno or 0)})") from None
+
+    @contextmanager
+    def held(self, until: float) -> Generator[None]:
+        """Hold the lock. Raises ``AuditUnavailable`` when it is not free by ``until`` (``time.monotonic``)."""
+        while True:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() >= until:
+                    raise AuditUnavailable("another process kept the log locked until the deadline") from None
+                time.sleep(_LOCK_POLL)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Give the file back."""
+        os.close(self._file)
+
+
+_SETTINGS: tuple[tuple[str, str, str | int], ...] = (
+    ("journal_mode", "WAL", "wal"),
+    ("synchronous", "FULL", 2),
+    ("secure_delete", "ON", 1),
+)
+
+
+def _connect(path: Path, mode: str, timeout: float) -> sqlite3.Connection:
+    uri = f"file:{quote(str(path.absolute()))}?mode={mode}"
+    return sqlite3.connect(uri, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False)

@@ -1,0 +1,128 @@
+"""The tables of a log. Everything that a reviewer filters by is generated from the sealed body.
+
+``entry`` holds the body and its hashes; each other column is computed by the database from ``body``, so that what is
+searched cannot disagree with what was sealed. One class serves SQLite and PostgreSQL: ``FromBody`` compiles to each.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from sqlalchemy import BigInteger, Column, Computed, Index, Integer, LargeBinary, Table, Text, text
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.expression import ColumnElement
+from sqlmodel import Field, SQLModel
+
+if TYPE_CHECKING:
+    from sqlalchemy.sql.compiler import SQLCompiler
+
+SCHEMA_VERSION = 1
+"""The version of these tables, kept in ``log.schema_version`` and in SQLite's ``user_version``."""
+
+
+class FromBody(ColumnElement[str]):
+    """The text at the first of ``paths`` (dotted member names) that the body has."""
+
+    inherit_cache = False
+
+    def __init__(self, *paths: str) -> None:
+        self.paths = paths
+        self.type = Text()
+
+
+@compiles(FromBody, "sqlite")
+def _sqlite(element: FromBody, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ARG001 -- SQLAlchemy's signature
+    found = [f"json_extract(body, '$.{path}')" for path in element.paths]
+    return found[0] if len(found) == 1 else f"coalesce({', '.join(found)})"
+
+
+@compiles(FromBody, "postgresql")
+def _postgresql(element: FromBody, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ARG001 -- as above
+    found = [f"(body::jsonb #>> '{{{path.replace('.', ',')}}}')" for path in element.paths]
+    return found[0] if len(found) == 1 else f"coalesce({', '.join(found)})"
+
+
+def _generated(*paths: str) -> Any:
+    return Field(default=None, sa_column=Column(Text, Computed(FromBody(*paths))))
+
+
+def _partial(column: str) -> Index:
+    present = text(f"{column} IS NOT NULL")
+    return Index(f"entry_{column}", column, sqlite_where=present, postgresql_where=present)
+
+
+class EntryRow(SQLModel, table=True):
+    """One sealed entry. Writers give the first four columns; the database makes the others."""
+
+    __tablename__: ClassVar[Any] = "entry"
+    # Eight indexes, one a question that reviewers bring; each costs every commit.
+    __table_args__: ClassVar[Any] = (
+        Index("entry_event_id", "event_id", unique=True),
+        *map(
+            _partial,
+            ("token_fingerprint", "key_thumbprint", "proof_id", "approval_id", "use_id", "trace_id", "task"),
+        ),
+        {"sqlite_strict": True},
+    )
+
+    seq: int = Field(
+        sa_column=Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False)
+    )
+    body: str = Field(sa_column=Column(Text, nullable=False))
+    leaf_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    chain_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+    event_id: str | None = _generated("context.event_id")
+    kind: str | None = _generated("kind")
+    occurred_at: str | None = _generated("context.occurred_at", "context.recorded_at")
+    observer: str | None = _generated("context.observer")
+    agent: str | None = _generated("context.agent.id")
+    task: str | None = _generated("context.task")
+    tenant: str | None = _generated("context.tenant")
+    tool: str | None = _generated("context.tool.name")
+    trace_id: str | None = _generated("context.trace_id")
+    use_id: str | None = _generated("context.use_id")
+    token_class: str | None = _generated("token.token_class")
+    token_fingerprint: str | None = _generated("token.fingerprint", "fingerprint")
+    key_thumbprint: str | None = _generated("binding.key_thumbprint", "key_thumbprint")
+    binding_method: str | None = _generated("binding.method")
+    proof_result: str | None = _generated("proof.result")
+    proof_id: str | None = _generated("proof.proof_id")
+    approval_id: str | None = _generated("approval.approval_id", "approval_id")
+    resource: str | None = _generated("resource.uri")
+    action: str | None = _generated("action.name")
+    phase: str | None = _generated("action.phase")
+    outcome: str | None = _generated("action.outcome")
+
+
+class LogRow(SQLModel, table=True):
+    """The identity of the log: exactly one row."""
+
+    __tablename__: ClassVar[Any] = "log"
+
+    log_id: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    schema_version: int
+    fingerprint_key_id: str
+
+
+class CursorRow(SQLModel, table=True):
+    """How far each export destination has come."""
+
+    __tablename__: ClassVar[Any] = "cursor"
+
+    name: str = Field(primary_key=True)
+    seq: int
+
+
+class CheckpointRow(SQLModel, table=True):
+    """Commitments to the head of the log, as C2SP notes."""
+
+    __tablename__: ClassVar[Any] = "checkpoint"
+
+    size: int = Field(primary_key=True)
+    note: str
+
+
+def table_of(model: type[SQLModel]) -> Table:
+    """Return the SQLAlchemy table behind a SQLModel class."""
+    return cast("Table", model.__table__)  # type: ignore[attr-defined]

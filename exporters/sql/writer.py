@@ -1,0 +1,303 @@
+"""Appending to a log, durably, from many threads and processes at once.
+
+A caller queues its entry and then asks for the lead. Whoever gets it commits everything that waits, in one
+transaction; the others find their entry done. No writer thread: nothing is lost at fork or exit, and one thread alone
+pays for nothing but its own commit.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import insert
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from counterfoil.schemas import AuditTimeout, AuditUnavailable, EventConflict, LogClosed, StoreError
+from counterfoil.schemas.entry import GENESIS, chain_hash, same_content
+
+from .faults import fault_of, translated
+from .sqlite import APPLICATION_ID, SharedLock, check_file, check_identity, connect, is_empty, make_file
+from .tables import SCHEMA_VERSION, CheckpointRow, CursorRow, EntryRow, LogRow, table_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_BATCH: Final = 64
+"""How many entries one commit takes at most."""
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """An entry on its way: what the caller gives, and what the commit gives back.
+
+    ``numbers`` are the producer's numbers that are accounted for if it arrives: its own and those it declares.
+    """
+
+    event_id: str
+    body: bytes
+    leaf_hash: bytes
+    numbers: list[int] = field(default_factory=list[int])
+    seq: int = 0
+    chain_hash: bytes = b""
+    error: Exception | None = None
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Store:
+    """What is open: the connection, the lock shared with other processes, and which file it was."""
+
+    connection: sqlite3.Connection
+    lock: SharedLock
+    file: tuple[int, int] | None
+
+
+class SqliteWriter:
+    """The writing end of one SQLite log. Thread-safe; several processes may each have one."""
+
+    def __init__(self, path: Path, *, deadline: float, fingerprint_key_id: str) -> None:
+        """Open the log at ``path``, making it if there is none. ``deadline`` in seconds bounds every wait.
+
+        Raises ``AuditUnavailable``, ``StoreForeign`` or ``StoreCorrupt``; an existing file is left as it was.
+        """
+        self._path = path
+        self._deadline = deadline
+        self._begin_life()
+        make_file(path)
+        with translated():
+            self._open(fingerprint_key_id)
+        _writers.add(self)
+
+    def _begin_life(self) -> None:
+        self._waiting: deque[Pending] = deque()
+        self._lead = threading.Lock()
+        self._store: _Store | None = None
+        self._closed = False
+
+    def _open(self, fingerprint_key_id: str) -> _Store:
+        lock = SharedLock(self._path)
+        try:
+            with lock.held(time.monotonic() + self._deadline):
+                connection = self._connect(fingerprint_key_id)
+        except BaseException:
+            lock.close()
+            raise
+        self._store = _Store(connection, lock, _identity(self._path))
+        self.log_id: bytes
+        self.fingerprint_key_id: str
+        self.log_id, self.fingerprint_key_id = connection.execute(_LOG).fetchone()
+        return self._store
+
+    def _connect(self, fingerprint_key_id: str) -> sqlite3.Connection:
+        """Open an existing log, or make one of an empty file. Any other file is not touched."""
+        if self._path.stat().st_size > 0:
+            check_file(self._path)
+        connection = connect(self._path, deadline=self._deadline)
+        try:
+            if is_empty(connection):
+                _make_tables(connection, fingerprint_key_id)
+            check_identity(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def append(self, pending: Pending) -> None:
+        """Commit ``pending``, together with whatever else waits. On return it has its ``seq`` and ``chain_hash``.
+
+        Raises ``AuditUnavailable`` (nothing was written), ``AuditTimeout`` (unknown), ``EventConflict``, ``LogClosed``.
+        """
+        until = time.monotonic() + self._deadline
+        self._waiting.append(pending)
+        if not self._lead.acquire(timeout=self._deadline):
+            self._withdraw(pending)
+        try:
+            while not pending.done:
+                self._commit_waiting(until)
+        finally:
+            self._lead.release()
+        if pending.error is not None:
+            raise pending.error
+
+    def _withdraw(self, pending: Pending) -> None:
+        try:
+            self._waiting.remove(pending)
+        except ValueError:
+            raise AuditTimeout("the deadline passed while another thread was committing this entry") from None
+        raise AuditUnavailable("the log was busy until the deadline; the entry was not written")
+
+    def _commit_waiting(self, until: float) -> None:
+        batch: list[Pending] = []
+        while self._waiting and len(batch) < MAX_BATCH:
+            batch.append(self._waiting.popleft())
+        try:
+            self._commit(batch, until)
+        except StoreError as error:
+            _fail(batch, error)
+        except sqlite3.Error as error:
+            _fail(batch, fault_of(error))
+        except BaseException:
+            _fail(batch, AuditTimeout("the commit was interrupted"))
+            raise
+        finally:
+            for pending in batch:
+                pending.done = True
+
+    def _commit(self, batch: list[Pending], until: float) -> None:
+        if self._closed:
+            raise LogClosed
+        store = self._opened()
+        with store.lock.held(until):
+            self._check_file(store)
+            store.connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._insert(store.connection, batch)
+                store.connection.execute("COMMIT")
+            except BaseException:
+                if store.connection.in_transaction:
+                    store.connection.execute("ROLLBACK")
+                raise
+            self._check_file(store)
+
+    def _opened(self) -> _Store:
+        # None after a fork, since a connection must not be shared, and after the file was replaced.
+        return self._store or self._open(self.fingerprint_key_id)
+
+    def _insert(self, connection: sqlite3.Connection, batch: list[Pending]) -> None:
+        new = batch
+        try:
+            connection.executemany(_INSERT, self._rows(connection, new))
+        except sqlite3.IntegrityError:
+            connection.execute("ROLLBACK")
+            connection.execute("BEGIN IMMEDIATE")
+            new = [pending for pending in batch if not _known(connection, pending, batch)]
+            connection.executemany(_INSERT, self._rows(connection, new))
+
+    def _rows(self, connection: sqlite3.Connection, batch: list[Pending]) -> list[tuple[int, str, bytes, bytes]]:
+        seq, head = connection.execute(_HEAD).fetchone() or (0, GENESIS)
+        rows: list[tuple[int, str, bytes, bytes]] = []
+        for pending in batch:
+            seq += 1
+            head = chain_hash(self.log_id, seq, head, pending.leaf_hash)
+            pending.seq, pending.chain_hash = seq, head
+            rows.append((seq, pending.body.decode("utf-8"), pending.leaf_hash, head))
+        return rows
+
+    def _check_file(self, store: _Store) -> None:
+        """Notice a file that was deleted or replaced: it would take our commits with it, acknowledged and lost."""
+        if _identity(self._path) != store.file:
+            raise AuditUnavailable("the database file was removed or replaced while it was in use")
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._closed
+
+    def flush(self) -> None:
+        """Return when everything appended before is committed."""
+        with self._lead:
+            pass
+
+    def head(self) -> int:
+        """Return the sequence number of the last entry, 0 for an empty log."""
+        with self._lead, translated():
+            return int((self._opened().connection.execute(_HEAD).fetchone() or (0,))[0])
+
+    def adopt_key(self, fingerprint_key_id: str) -> None:
+        """From now on the log's fingerprints are made with another key."""
+        with self._lead, translated():
+            self._opened().connection.execute("UPDATE log SET fingerprint_key_id = ?", (fingerprint_key_id,))
+        self.fingerprint_key_id = fingerprint_key_id
+
+    def close(self) -> None:
+        """Close. Later appends raise ``LogClosed``."""
+        with self._lead:
+            self._closed = True
+            if self._store is not None:
+                self._store.connection.close()
+                self._store.lock.close()
+                self._store = None
+
+    def after_fork(self) -> None:
+        """In a forked child: new locks, an empty queue, and the parent's connection left alone, not even closed."""
+        closed = self._closed
+        if self._store is not None:
+            self._store.lock.close()
+            _inherited.append(self._store.connection)
+        self._begin_life()
+        self._closed = closed
+
+
+def _known(connection: sqlite3.Connection, pending: Pending, batch: list[Pending]) -> bool:
+    """Settle an entry whose event_id is taken: the same content gets the first receipt, other content an error."""
+    row = connection.execute(_BY_EVENT_ID, (pending.event_id,)).fetchone()
+    if row is not None:
+        seq, body, head = row
+        pending.seq, pending.chain_hash = seq, head
+        if not same_content(body, pending.body):
+            pending.error = EventConflict(pending.event_id, seq)
+        return True
+    first = next(other for other in batch if other.event_id == pending.event_id)
+    if first is pending:
+        return False
+    pending.error = AuditUnavailable("the same event_id was recorded at the same moment; record it again")
+    return True
+
+
+def _fail(batch: list[Pending], error: Exception) -> None:
+    for pending in batch:
+        pending.error = error
+
+
+def _make_tables(connection: sqlite3.Connection, fingerprint_key_id: str) -> None:
+    """Make the tables of a new log in one transaction, so that a crash leaves either none or all."""
+    connection.execute("BEGIN IMMEDIATE")
+    for model in (EntryRow, LogRow, CursorRow, CheckpointRow):
+        table = table_of(model)
+        connection.execute(str(CreateTable(table).compile(dialect=_DIALECT)))
+        for index in sorted(table.indexes, key=lambda each: str(each.name)):
+            connection.execute(str(CreateIndex(index).compile(dialect=_DIALECT)))
+    connection.execute(
+        "INSERT INTO log (log_id, schema_version, fingerprint_key_id) VALUES (?, ?, ?)",
+        (os.urandom(16), SCHEMA_VERSION, fingerprint_key_id),
+    )
+    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    connection.execute("COMMIT")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+_DIALECT = sqlite.dialect()
+
+# Compiled once: SQLAlchemy writes the statement, the driver runs it, and the hot path pays for neither twice.
+_INSERT = str(
+    insert(table_of(EntryRow)).compile(dialect=_DIALECT, column_keys=["seq", "body", "leaf_hash", "chain_hash"])
+)
+_HEAD = "SELECT seq, chain_hash FROM entry ORDER BY seq DESC LIMIT 1"
+_BY_EVENT_ID = "SELECT seq, body, chain_hash FROM entry WHERE event_id = ?"
+_LOG = "SELECT log_id, fingerprint_key_id FROM log"
+_writers: weakref.WeakSet[SqliteWriter] = weakref.WeakSet()
+_inherited: list[sqlite3.Connection] = []
+
+
+def _after_fork() -> None:
+    for writer in list(_writers):
+        writer.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
