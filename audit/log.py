@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from counterfoil.exporters.diagnostics import diagnostics
 from counterfoil.schemas import (
-    ConfigurationError,
     Context,
-    CounterfoilError,
     Event,
     Fingerprint,
     FingerprintKey,
@@ -33,6 +31,7 @@ from counterfoil.schemas.entry import LOG_MEMBERS, canonical_bytes, leaf_hash
 from counterfoil.schemas.events import EVENT_TYPES
 from counterfoil.schemas.values import rfc3339
 
+from .address import address_of
 from .capture.process import this_process
 from .fingerprint_key import load_fingerprint_key
 from .redaction import Redactor
@@ -44,14 +43,6 @@ if TYPE_CHECKING:
 
     from counterfoil.exporters.sql import Pending, SqliteWriter
     from counterfoil.schemas import Action, Binding, Proof, Resource, SignerProcess, Token
-
-
-def address_of(address: str | os.PathLike[str] | None) -> str:
-    """Return the address that was given, or that of ``COUNTERFOIL_DB``. Raises ``ConfigurationError`` for neither."""
-    found = os.fspath(address) if address is not None else os.environ.get("COUNTERFOIL_DB", "")
-    if not found:
-        raise ConfigurationError("no log is named", advice="Give an address, or set COUNTERFOIL_DB=audit.db.")
-    return found
 
 
 class AuditLog:
@@ -161,7 +152,7 @@ class AuditLog:
     ) -> None:
         self.close()
 
-    def note_lost_outcome(self, error: CounterfoilError) -> None:
+    def note_lost_outcome(self, error: StoreError) -> None:
         """Remember that an outcome could not be written; the next entry that can be is followed by a gap entry."""
         self._lost_outcomes += 1
         diagnostics().error("an outcome was not recorded", code=error.code)

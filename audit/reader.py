@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from .address import address_of
 from .integrity.verify import Verification, verify_chain
-from .log import address_of
 from .review.incident import Incident, gather_incident
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from counterfoil.schemas import (
     Action,
@@ -24,11 +24,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from counterfoil.schemas import Receipt
-
-    from .log import AuditLog
+    from counterfoil.schemas import Event, Receipt
 
 _REFUSALS = frozenset({401, 403, 407})
+
+
+class Recorder(Protocol):
+    """What a use needs of the log."""
+
+    def record(self, event: Event) -> Receipt:
+        """Record one event durably."""
+        ...
+
+    async def arecord(self, event: Event) -> Receipt:
+        """Record one event without blocking the event loop."""
+        ...
+
+    def note_lost_outcome(self, error: StoreError) -> None:
+        """Remember that an outcome could not be written."""
+        ...
 
 
 class Use:
@@ -42,7 +56,7 @@ class Use:
         Replace what the intent said, where the answer taught more.
     """
 
-    def __init__(self, log: AuditLog, fields: Mapping[str, Any]) -> None:
+    def __init__(self, log: Recorder, fields: Mapping[str, Any]) -> None:
         self._log = log
         self._fields = dict(fields)
         self._use_id = new_event_id()

@@ -12,7 +12,7 @@ db_app = typer.Typer(help="About the log's own file.", no_args_is_help=True, ric
 @db_app.command()
 def path(db: Db = None) -> None:
     """Print which file the address means."""
-    from counterfoil.audit.log import address_of
+    from counterfoil.audit.address import address_of
     from counterfoil.exporters.sql import path_of
 
     typer.echo(str(path_of(address_of(db)).absolute()))
@@ -23,9 +23,10 @@ def info(db: Db = None, as_json: AsJson = False) -> None:
     """Print what the file is, how far it goes, and how durably it is written."""
     import json
 
+    from counterfoil.audit.address import address_of
     from counterfoil.exporters.sql.info import describe
 
-    found = describe(db)
+    found = describe(address_of(db))
     if as_json:
         typer.echo(json.dumps(found))
         return

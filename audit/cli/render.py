@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from counterfoil.schemas import ApprovalEvent, Compromise, CredentialChange, CredentialUse, LogEvent, Thumbprint
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.table import Table
 
     from counterfoil.schemas import Entry
@@ -42,6 +44,22 @@ def add_row(to: Table, *cells: Any, style: str | None = None) -> None:
     from rich.text import Text
 
     to.add_row(*(Text("" if cell is None else plain(str(cell))) for cell in cells), style=style)
+
+
+def members_of(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each member that says something, as a dotted path and text. An empty list or object says nothing."""
+    if isinstance(value, dict):
+        for name, member in cast("dict[str, Any]", value).items():
+            yield from members_of(member, f"{path}.{name}" if path else name)
+    elif isinstance(value, list):
+        members = cast("list[Any]", value)
+        if any(isinstance(member, dict | list) for member in members):
+            for position, member in enumerate(members):
+                yield from members_of(member, f"{path}.{position}")
+        elif members:
+            yield path, ", ".join(map(str, members))
+    else:
+        yield path, str(value)
 
 
 def clock(moment: datetime | None) -> str:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from .options import AsJson, Db
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def show(
@@ -43,24 +40,9 @@ def _json(body: str) -> dict[str, Any]:
 def _print_members(members: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from .render import add_row, table
+    from .render import add_row, members_of, table
 
     shown = table("member", "value")
-    for path, value in _leaves("", members):
+    for path, value in members_of(members):
         add_row(shown, path, value)
     Console().print(shown)
-
-
-def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield every member that says something: an empty list or object says nothing."""
-    if isinstance(value, dict):
-        for name, member in value.items():
-            yield from _leaves(f"{path}.{name}" if path else name, member)
-    elif isinstance(value, list):
-        if all(isinstance(member, str | int) for member in value):
-            yield from [(path, ", ".join(map(str, value)))] if value else []
-        else:
-            for position, member in enumerate(value):
-                yield from _leaves(f"{path}.{position}", member)
-    else:
-        yield path, value

@@ -1,1 +1,1 @@
-"""Under construction."""
+"""Instruments: one short file a framework. Each needs its extra, and none is imported by the core."""

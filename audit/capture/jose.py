@@ -1,0 +1,161 @@
+"""Reading a JWT or JWE without trusting it: no signature is checked, and nothing read here is proven.
+
+The rules, each stricter than Python's own functions:
+
+1. Compact serialisation only: three parts (RFC 7515 §7.1) or five (RFC 7516 §7.1), at most 16 KiB.
+2. base64url as RFC 7515 §2 has it: its alphabet, no padding, no stray bits in the last character.
+3. Header and claims are JSON objects in UTF-8, nested at most 32 deep, all numbers finite.
+4. A member that stands twice is ambiguous (RFC 7515 §4): neither value is taken, and ``ambiguous`` says so.
+
+Whatever breaks rules 1 to 3 is not a JWT, and reading it gives None.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn, cast
+
+from counterfoil.schemas import Thumbprint
+
+MAX_TOKEN: Final = 16 * 1024
+"""The longest token that is read, in characters."""
+
+MAX_DEPTH: Final = 32
+"""The deepest nesting of header and claims."""
+
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Jose:
+    """What a token says of itself. Its ``repr`` shows none of it."""
+
+    header: dict[str, Any]
+    """The JOSE header (RFC 7515 §4, RFC 7516 §4)."""
+    claims: dict[str, Any] | None
+    """The claims (RFC 7519 §4); None where they are encrypted."""
+    ambiguous: bool
+    """Whether a member stood twice and was left out."""
+
+    def __repr__(self) -> str:
+        return "<Jose, encrypted>" if self.claims is None else "<Jose>"
+
+
+def read_compact(token: str) -> Jose | None:
+    """Read a compact JWT or JWE; None for anything else."""
+    parts = token.split(".", 5) if len(token) <= MAX_TOKEN else []
+    if len(parts) not in (3, 5):
+        return None
+    decoded = [decode_base64url(part) for part in parts]
+    header = _read_object(decoded[0])
+    if header is None or None in decoded:
+        return None
+    if len(parts) == 5:
+        return Jose(header[0], None, header[1]) if "enc" in header[0] else None
+    claims = _read_object(decoded[1])
+    return Jose(header[0], claims[0], header[1] or claims[1]) if claims is not None else None
+
+
+def decode_base64url(text: str) -> bytes | None:
+    """Decode strictly (RFC 7515 §2); None for anything that an encoder would not have written."""
+    if not _BASE64URL.fullmatch(text) or len(text) % 4 == 1:
+        return None
+    raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    return raw if _base64url(raw) == text else None
+
+
+def _base64url(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+
+
+def _read_object(raw: bytes | None) -> tuple[dict[str, Any], bool] | None:
+    """Parse a JSON object. Returns it and whether a member of it, at any depth, stood twice."""
+    if not raw:
+        return None
+    repeated: list[int] = []
+
+    def unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        if len(members) < len(pairs):
+            repeated.append(len(pairs))
+            for name, count in Counter(name for name, _ in pairs).items():
+                if count > 1:
+                    del members[name]
+        return members
+
+    try:
+        text = raw.decode("utf-8")
+        value = json.loads(text, object_pairs_hook=unambiguous, parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict) or (text.count("{") + text.count("[") > MAX_DEPTH and _deeper(value, MAX_DEPTH)):
+        return None
+    return cast("dict[str, Any]", value), bool(repeated)
+
+
+def _refuse(_constant: str) -> NoReturn:
+    raise ValueError
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def _deeper(value: Any, room: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    members = cast("dict[str, object]", value).values() if isinstance(value, dict) else cast("list[object]", value)
+    return room == 0 or any(_deeper(member, room - 1) for member in members)
+
+
+# How long each coordinate is, in bytes. A key that is not in its one canonical form would have several thumbprints.
+_COORDINATE: Final = {
+    ("EC", "P-256"): 32,
+    ("EC", "P-384"): 48,
+    ("EC", "P-521"): 66,
+    ("EC", "secp256k1"): 32,
+    ("OKP", "Ed25519"): 32,
+    ("OKP", "Ed448"): 57,
+    ("OKP", "X25519"): 32,
+    ("OKP", "X448"): 56,
+}
+
+
+def jwk_thumbprint(jwk: object) -> Thumbprint | None:
+    """Return the SHA-256 thumbprint of a public key (RFC 7638 §3; RFC 8037 §2 for OKP); None for anything else.
+
+    A symmetric key has none here, and neither has a key whose members are not in canonical form: coordinates of full
+    length (RFC 7518 §6.2.1.2), RSA integers without a leading zero octet (§6.3.1.1).
+    """
+    members = _public_members(cast("dict[str, Any]", jwk)) if isinstance(jwk, dict) else None
+    if members is None:
+        return None
+    canonical = json.dumps(members, sort_keys=True, separators=(",", ":"))
+    return Thumbprint(_base64url(hashlib.sha256(canonical.encode("ascii")).digest()))
+
+
+def _public_members(jwk: dict[str, Any]) -> dict[str, str] | None:
+    kty, crv = jwk.get("kty"), jwk.get("crv")
+    if kty == "RSA":
+        integers = [_octets(jwk.get(name)) for name in ("e", "n")]
+        canonical = all(integer and integer[0] for integer in integers)
+        return {"e": jwk["e"], "kty": "RSA", "n": jwk["n"]} if canonical else None
+    if not isinstance(kty, str) or not isinstance(crv, str) or (kty, crv) not in _COORDINATE:
+        return None
+    coordinates = ("x", "y") if kty == "EC" else ("x",)
+    if any(len(_octets(jwk.get(name)) or b"") != _COORDINATE[kty, crv] for name in coordinates):
+        return None
+    return {"crv": crv, "kty": kty, **{name: jwk[name] for name in coordinates}}
+
+
+def _octets(value: object) -> bytes | None:
+    return decode_base64url(value) if isinstance(value, str) else None
