@@ -47,12 +47,13 @@ from .events import (
     Event,
     LogEvent,
     UnlistedEvent,
-    event_json_schema,
     parse_event,
     read_event,
 )
 from .proof import Binding, Check, Proof
+from .published import event_json_schema
 from .signer import KeyCustody, SignerProcess
+from .terms import Vocabulary
 from .token import Confirmation, Lifetime, Token
 from .values import Fingerprint, FingerprintKey, KeyedDigest, Sha256, Thumbprint
 from .vocabulary import (
@@ -82,7 +83,6 @@ from .vocabulary import (
     Requirement,
     TokenClass,
     TokenFormat,
-    Vocabulary,
 )
 
 __all__ = [

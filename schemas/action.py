@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from .part import Part
-from .values import KeyedDigest, Name, Time, Uri
+from .values import Count, KeyedDigest, Name, Time, Uri
 from .vocabulary import Outcome, Phase
 
 
@@ -41,7 +41,7 @@ class Action(Part):
     """Intent (before), outcome (after), or both in one."""
     outcome: Outcome = Outcome.UNKNOWN
     """How it ended; ``pending`` while it is an intent."""
-    status_code: int | None = Field(default=None, ge=0, le=999)
+    status_code: Count | None = Field(default=None, le=999)
     """HTTP status (RFC 9110 §15)."""
     error_type: Name | None = None
     """The class of the error, never its message (OpenTelemetry ``error.type``)."""

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from .part import Part
-from .values import Attributes, Name, Text, Time, Uri, new_event_id
+from .values import Attributes, Count, Name, Text, Time, Uri, new_event_id
 from .vocabulary import LengthClass, Observer
 
 
@@ -63,11 +63,11 @@ class Producer(Part):
 
     id: Name
     """Random, new for every opened log and after every fork."""
-    seq: int = Field(ge=1, le=2**53)
+    seq: Count = Field(ge=1)
     """Counts calls of ``record``; a missing number shows a loss."""
-    raised: tuple[int, ...] = ()
+    raised: tuple[Count, ...] = ()
     """Earlier numbers whose call raised an error, so that their absence is no loss."""
-    pid: int = Field(ge=0, le=2**53)
+    pid: Count
     """Process id."""
     host: Name
     """Host name."""
@@ -81,7 +81,7 @@ class Context(Part):
     event_id: UUID = Field(default_factory=new_event_id)
     """Any RFC 9562 UUID; a UUIDv7 unless given. Repeating one retries the same event."""
     occurred_at: Time | None = None
-    """When it happened; the log sets the time of recording if absent."""
+    """When it happened. Absent: unknown, and the time of recording stands in for it in queries."""
     observer: Observer = Observer.AGENT
     """Seen from where."""
     agent: Agent | None = None

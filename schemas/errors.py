@@ -7,7 +7,7 @@
     │   ├── InvalidEvent          a field is missing, unknown or of the wrong shape
     │   ├── InvalidDigest         a raw value stands where a fingerprint, thumbprint or digest belongs
     │   ├── OutOfDomain           a value has no exact, portable JSON form (NaN, NUL, too deep …)
-    │   ├── EventTooLarge         the sealed body would be over the limit
+    │   ├── EventTooLarge         the event is over the limit
     │   ├── EventConflict         the event_id is taken by an event with other content
     │   └── InvalidRequest        a raw HTTP request cannot be read
     ├── FingerprintKeyError       the fingerprint key
@@ -30,25 +30,34 @@ for people. The library raises; only the command line prints.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class CounterfoilError(Exception):
     """The root. ``code`` is stable across releases; ``advice`` says what to do next."""
 
     code: ClassVar[str] = "error"
-    advice: str = ""
+    advice: str = "The sentence says what went wrong, and where."
 
     def __init__(self, sentence: str, *, advice: str | None = None) -> None:
         super().__init__(sentence)
         if advice is not None:
             self.advice = advice
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the sentence and the attributes, so that a worker's error reaches its parent as it was."""
+        return _restored, (type(self), self.args), self.__dict__
+
+
+def _restored(error_type: type[CounterfoilError], args: tuple[object, ...]) -> CounterfoilError:
+    return error_type.__new__(error_type, *args)  # the constructors of subclasses take other arguments
+
 
 class InputError(CounterfoilError):
     """What the caller gave cannot be recorded. Nothing was written."""
 
     code = "input"
+    advice = "Correct the input and record it again; nothing was written."
 
 
 class InvalidEvent(InputError):
@@ -72,12 +81,10 @@ class InvalidDigest(InputError):
     """A value that is no fingerprint, thumbprint or digest stands where one belongs. It may be a raw secret."""
 
     code = "invalid_digest"
+    advice = "Make one from the secret with Fingerprint.of(secret, key); a raw credential is never recorded."
 
     def __init__(self, type_name: str, form: str) -> None:
-        super().__init__(
-            f"this is not a {type_name}; its form is {form}",
-            advice="Make one from the secret with Fingerprint.of(secret, key); a raw credential is never recorded.",
-        )
+        super().__init__(f"this is not a {type_name}; its form is {form}")
 
 
 class OutOfDomain(InputError):
@@ -92,13 +99,13 @@ class OutOfDomain(InputError):
 
 
 class EventTooLarge(InputError):
-    """The sealed body would be over the limit. Sizes in bytes."""
+    """The JSON that was given, or the body that would be sealed, is over the limit. Sizes in bytes."""
 
     code = "event_too_large"
     advice = "Record a digest of the large part instead of the part itself."
 
     def __init__(self, size: int, limit: int) -> None:
-        super().__init__(f"the event is {size:,} bytes long in its canonical form; the limit is {limit:,}")
+        super().__init__(f"the event is {size:,} bytes long; the limit is {limit:,}")
 
 
 class EventConflict(InputError):
@@ -123,12 +130,14 @@ class FingerprintKeyError(CounterfoilError):
     """Something is wrong with the fingerprint key."""
 
     code = "key"
+    advice = "The key is read from COUNTERFOIL_FINGERPRINT_KEY or COUNTERFOIL_FINGERPRINT_KEY_FILE."
 
 
 class InvalidKey(FingerprintKeyError):
     """The fingerprint key is too short, cannot be read, or can be read by other users."""
 
     code = "invalid_key"
+    advice = "Make a key with: python3 -c 'import secrets; print(secrets.token_hex(32))'"
 
 
 class KeyMismatch(FingerprintKeyError):
@@ -148,13 +157,14 @@ class StoreError(CounterfoilError):
     """Something is wrong with the store."""
 
     code = "store"
+    advice = "`counterfoil db info` shows the state of the store."
 
 
 class AuditUnavailable(StoreError):
     """The store cannot take the entry now. Nothing was recorded: do not perform the action."""
 
     code = "unavailable"
-    advice = "`counterfoil db info` shows the state of the store."
+    advice = "Do not act. `counterfoil db info` shows the state of the store."
 
 
 class AuditTimeout(StoreError):
@@ -206,6 +216,7 @@ class ConfigurationError(CounterfoilError):
     """An option or an environment variable has no meaning here."""
 
     code = "configuration"
+    advice = "`counterfoil --help` lists the options and the environment variables."
 
 
 class MissingExtra(CounterfoilError):

@@ -6,19 +6,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from .action import Action, Resource
 from .approval import Approval
 from .context import Context
-from .part import Part, refuse
+from .document import strictly
+from .errors import InvalidEvent
+from .part import Part
 from .proof import Binding, Proof
+from .refusal import problems_in
 from .signer import KeyCustody, SignerProcess
+from .terms import keep_unlisted_terms
 from .token import Token
-from .values import Fingerprint, KeyedDigest, Name, Text, Thumbprint, Time
-from .vocabulary import ApprovalState, Change, Kind, Leaked, LeakPlace, LogChange, Requirement, keep_unlisted_terms
+from .values import Count, Fingerprint, KeyedDigest, Name, Text, Thumbprint, Time
+from .vocabulary import ApprovalState, Change, Kind, Leaked, LeakPlace, LogChange, Requirement
 
 
 class CredentialUse(Part):
@@ -136,11 +140,11 @@ class LogEvent(Part):
     """Which log, 32 hex digits."""
     fingerprint_key_id: Name | None = None
     """Under which key its fingerprints are made."""
-    count: int | None = Field(default=None, ge=0, le=2**53)
+    count: Count | None = None
     """How many entries are concerned, such as those lost in a gap."""
-    first: int | None = Field(default=None, ge=0, le=2**53)
+    first: Count | None = None
     """First number concerned."""
-    last: int | None = Field(default=None, ge=0, le=2**53)
+    last: Count | None = None
     """Last number concerned."""
     reason: Text | None = None
     """Why, in words."""
@@ -167,34 +171,26 @@ EVENT_TYPES: dict[str, type[Event]] = {
 }
 """The event classes by kind."""
 
-_ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
+EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
+"""Validates the union. For callers and readers there are ``parse_event`` and ``read_event``."""
 
 
 def parse_event(body: str | bytes) -> Event:
-    """Parse a caller's JSON. Unknown members, kinds and terms raise ``InvalidEvent``, which shows no value."""
-    try:
-        return _ADAPTER.validate_json(body, extra="forbid")
-    except ValidationError as error:
-        refuse(error)
+    """Parse a caller's JSON, up to 1 MiB of it. Raises ``InvalidEvent`` and ``EventTooLarge``, which show no value.
+
+    Unknown members, kinds and terms are refused, and so is a member given twice.
+    """
+    return strictly(body, lambda text: EVENT.validate_json(text, extra="forbid"), tagged=True)
 
 
 def read_event(body: str | bytes) -> Event | UnlistedEvent:
     """Parse what a log holds. Members, terms and kinds of a newer release are kept. Raises ``InvalidEvent``."""
     with keep_unlisted_terms():
         try:
-            return _ADAPTER.validate_json(body, extra="allow")
+            return EVENT.validate_json(body, extra="allow")
         except ValidationError as error:
-            if error.errors(include_input=False)[0]["type"] == "union_tag_invalid":
-                return UnlistedEvent.read_json(body)
-            refuse(error)
-
-
-def event_json_schema() -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of ``Event``."""
-    schema = _ADAPTER.json_schema(mode="validation")
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "https://counterfoil.invalid/schemas/json/event.schema.json",
-        "title": "Counterfoil event, schema version 1",
-        **schema,
-    }
+            unlisted = error.errors(include_input=False)[0]["type"] == "union_tag_invalid"
+            problems = problems_in(error, tagged=True)
+    if unlisted:
+        return UnlistedEvent.read_json(body)
+    raise InvalidEvent(problems)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from .part import Part
-from .values import Name
+from .values import Count, Flag, Name
 from .vocabulary import AssertedBy, CustodyStore, Isolation
 
 
@@ -14,7 +12,7 @@ class KeyCustody(Part):
 
     store: CustodyStore = CustodyStore.UNKNOWN
     """Where it is kept."""
-    exportable: bool | None = None
+    exportable: Flag | None = None
     """Whether the key can be copied out of there. Absent: unknown."""
     isolation: Isolation = Isolation.UNKNOWN
     """Who shares it."""
@@ -25,7 +23,7 @@ class KeyCustody(Part):
 class SignerProcess(Part):
     """The process that presented the credential."""
 
-    pid: int | None = Field(default=None, ge=0, le=2**53)
+    pid: Count | None = None
     """Process id, in its own namespace."""
     executable: Name | None = None
     """Path of the executable."""
@@ -37,7 +35,7 @@ class SignerProcess(Part):
     """Container id, where there is one."""
     workload_id: Name | None = None
     """SPIFFE id, ``spiffe://trust-domain/path``."""
-    is_tool_process: bool | None = None
+    is_tool_process: Flag | None = None
     """Whether a tool, rather than the agent itself, runs here. Absent: unknown."""
     source: AssertedBy = AssertedBy.UNKNOWN
     """Who says so."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from .part import Part
-from .values import Fingerprint, Name, Thumbprint, Time, Uri
+from .values import Count, Fingerprint, Name, Thumbprint, Time, Uri
 from .vocabulary import Basis, Presentation, TokenClass, TokenFormat
 
 
@@ -18,7 +18,7 @@ class Lifetime(Part):
     """``nbf`` (RFC 7519 §4.1.5)."""
     expires_at: Time | None = None
     """``exp`` (RFC 7519 §4.1.4), or the moment of issue plus ``expires_in`` (RFC 6749 §5.1)."""
-    seconds: int | None = Field(default=None, ge=0, le=2**53)
+    seconds: Count | None = None
     """Whole seconds from issue to expiry; never negative."""
 
 

@@ -14,10 +14,19 @@ import time
 from base64 import urlsafe_b64encode
 from datetime import UTC, datetime
 from enum import Enum
+from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self, TypeAlias
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, JsonValue, PlainSerializer, StringConstraints, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError, core_schema
 
 from .errors import InvalidDigest, InvalidKey
@@ -26,8 +35,23 @@ if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
     from pydantic.json_schema import JsonSchemaValue
 
-MAX_SAFE_INTEGER: Final = 2**53
-"""The largest integer that every JSON reader keeps exactly (RFC 7493 §2.2)."""
+MAX_SAFE_INTEGER: Final = 2**53 - 1
+"""The largest integer that every JSON reader keeps exactly and apart from its neighbours (RFC 7493 §2.2)."""
+
+# The last character carries 2 or 4 bits only; with the others zero, each digest has one spelling (RFC 4648 §3.5).
+_BASE64URL_128: Final = "[A-Za-z0-9_-]{21}[AQgw]"
+_BASE64URL_256: Final = "[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]"
+
+
+def is_unicode(text: str) -> bool:
+    """Whether ``text`` has a UTF-8 form, that is, no lone surrogate (RFC 7493 §2.1)."""
+    if text.isascii():
+        return True
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def b64url(raw: bytes) -> str:
@@ -46,11 +70,8 @@ class FingerprintKey:
 
     def __init__(self, secret: bytes) -> None:
         if len(secret) < 16:
-            raise InvalidKey(
-                "a fingerprint key needs at least 16 bytes",
-                advice="Make one with: python3 -c 'import secrets; print(secrets.token_hex(32))'",
-            )
-        self._secret = secret
+            raise InvalidKey("a fingerprint key needs at least 16 bytes")
+        self._secret = bytes(secret)
         self.key_id = hashlib.sha256(b"counterfoil/key-id/1\x00" + secret).hexdigest()[:8]
 
     def mac(self, domain: str, message: bytes) -> bytes:
@@ -73,7 +94,11 @@ class Digest(str):
 
     def __new__(cls, value: str) -> Self:
         """Accept ``value`` if it has the form; otherwise raise ``InvalidDigest``, which does not show it."""
-        if not cls.pattern.fullmatch(value):
+        try:
+            fits = cls.pattern.fullmatch(value)
+        except TypeError:  # not text at all
+            fits = None
+        if fits is None:
             raise InvalidDigest(cls.__name__, cls.form)
         return str.__new__(cls, value)
 
@@ -110,7 +135,7 @@ class Fingerprint(Digest):
     """
 
     __slots__ = ()
-    pattern = re.compile(r"hmac:[0-9a-f]{8}:[A-Za-z0-9_-]{22}|sha256:[A-Za-z0-9_-]{43}")
+    pattern = re.compile(f"hmac:[0-9a-f]{{8}}:{_BASE64URL_128}|sha256:{_BASE64URL_256}")
     form = "hmac:<key id>:<22 characters base64url> or sha256:<43 characters base64url>"
 
     @classmethod
@@ -130,7 +155,7 @@ class KeyedDigest(Digest):
     """A keyed digest of what may be easy to guess, such as tool arguments: ``hmac:<key id>:<43 characters>``."""
 
     __slots__ = ()
-    pattern = re.compile(r"hmac:[0-9a-f]{8}:[A-Za-z0-9_-]{43}")
+    pattern = re.compile(f"hmac:[0-9a-f]{{8}}:{_BASE64URL_256}")
     form = "hmac:<key id>:<43 characters base64url>"
 
     @classmethod
@@ -143,7 +168,7 @@ class Sha256(Digest):
     """A plain SHA-256: ``sha256:<43 characters>``. Only of content that cannot be guessed, such as a signed proof."""
 
     __slots__ = ()
-    pattern = re.compile(r"sha256:[A-Za-z0-9_-]{43}")
+    pattern = re.compile(f"sha256:{_BASE64URL_256}")
     form = "sha256:<43 characters base64url>"
 
     @classmethod
@@ -156,7 +181,7 @@ class Thumbprint(Digest):
     """The SHA-256 thumbprint of a public key (``jkt``, RFC 7638) or certificate (``x5t#S256``, RFC 8705 §3.1)."""
 
     __slots__ = ()
-    pattern = re.compile(r"[A-Za-z0-9_-]{43}")
+    pattern = re.compile(_BASE64URL_256)
     form = "43 characters base64url"
 
     @classmethod
@@ -179,26 +204,41 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
 
 
-def _not_a_number(value: object) -> object:
-    if isinstance(value, datetime | str):
+_DATE_TIME: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"
+_ZONE: Final = r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
+_RFC3339_OR_NO_ZONE: Final = re.compile(f"{_DATE_TIME}{_ZONE}?")
+
+
+def _a_time(value: object) -> object:
+    """Let through what is written as a time. Pydantic alone would also take a number of seconds, even in a string."""
+    if isinstance(value, datetime) or (isinstance(value, str) and _RFC3339_OR_NO_ZONE.fullmatch(value)):
         return value
     raise PydanticCustomError("time_type", "give an RFC 3339 time with a zone, or an aware datetime")
 
 
 def _in_utc(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
+    if moment.utcoffset() is None:
         raise PydanticCustomError("time_zone", "the time has no zone; add Z or an offset (RFC 3339)")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise PydanticCustomError("time_range", "the time is outside the years 1 to 9999 in UTC") from None
 
 
 Time: TypeAlias = Annotated[
     datetime,
-    BeforeValidator(_not_a_number),
+    BeforeValidator(_a_time),
     AfterValidator(_in_utc),
     PlainSerializer(rfc3339, return_type=str, when_used="json"),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": f"^{_DATE_TIME}{_ZONE}$"}),
 ]
 """An instant. RFC 3339 with a zone, kept as UTC with microseconds."""
+
+Count: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=MAX_SAFE_INTEGER)]
+"""A whole number from 0 on, given as a number."""
+
+Flag: TypeAlias = Annotated[bool, Field(strict=True)]
+"""True or false, given as such."""
 
 
 class Hostile(Enum):
@@ -209,26 +249,40 @@ class Hostile(Enum):
     FREE_FORM = "free_form"
 
 
-Name: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=512), Hostile.TEXT]
+Name: TypeAlias = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=512), Hostile.TEXT]
 """A short identifier: 1 to 512 characters."""
 
-Text: TypeAlias = Annotated[str, StringConstraints(max_length=8192), Hostile.TEXT]
+Text: TypeAlias = Annotated[str, StringConstraints(strict=True, max_length=8192), Hostile.TEXT]
 """Free text: up to 8,192 characters."""
 
-Uri: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=8192), Hostile.URI]
+Uri: TypeAlias = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=8192), Hostile.URI]
 """An absolute URI (RFC 3986), up to 8,192 characters. Path and query names are kept; query values are dropped."""
 
 
-def _whole_numbers(value: JsonValue) -> JsonValue:
-    """JSON has one kind of number: 2.0 and 2 are the same, and RFC 8785 writes both as 2."""
-    if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_SAFE_INTEGER:
-        return int(value)
+def _portable(value: JsonValue) -> JsonValue:
+    """Refuse what a dump would change in silence. JSON has one kind of number: RFC 8785 writes 2.0 and 2 as 2."""
+    if isinstance(value, str):
+        return _unicode(value)
+    if isinstance(value, float):
+        return _number(value)
     if isinstance(value, dict):
-        return {name: _whole_numbers(member) for name, member in value.items()}
+        return {_unicode(name): _portable(member) for name, member in value.items()}
     if isinstance(value, list):
-        return [_whole_numbers(member) for member in value]
+        return [_portable(member) for member in value]
     return value
 
 
-Attributes: TypeAlias = Annotated[dict[str, JsonValue], AfterValidator(_whole_numbers), Hostile.FREE_FORM]
+def _unicode(text: str) -> str:
+    if not is_unicode(text):
+        raise PydanticCustomError("lone_surrogate", "a text or a member's name contains a lone surrogate")
+    return text
+
+
+def _number(number: float) -> float:
+    if not isfinite(number):
+        raise PydanticCustomError("finite_number", "a number is not finite")
+    return int(number) if number.is_integer() and abs(number) <= MAX_SAFE_INTEGER else number
+
+
+Attributes: TypeAlias = Annotated[dict[str, JsonValue], AfterValidator(_portable), Hostile.FREE_FORM]
 """Free-form JSON of the caller's own: redacted by position and by pattern."""

@@ -1,62 +1,22 @@
 """The closed vocabularies of a record: each member is the field's own term, with the document that defines it.
 
-Names follow the RFCs. ``member.source`` says where a term comes from, so that a reviewer can look it up.
+Names follow the RFCs. ``member.source`` says where a term comes from, so that a reviewer can look it up, or what it
+means where no document defines it.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from contextvars import ContextVar
-from enum import StrEnum
-from typing import TYPE_CHECKING, Self
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
-
-_reading: ContextVar[bool] = ContextVar("counterfoil_reading", default=False)
-
-
-@contextmanager
-def keep_unlisted_terms() -> Generator[None]:
-    """While reading: a term that a newer release added is kept as it stands instead of being refused."""
-    token = _reading.set(True)
-    try:
-        yield
-    finally:
-        _reading.reset(token)
-
-
-class Vocabulary(StrEnum):
-    """A closed list of terms, each with its source."""
-
-    source: str
-
-    def __new__(cls, value: str, source: str = "") -> Self:
-        """Make the member from its wire form and the document behind it."""
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.source = source
-        return member
-
-    @classmethod
-    def _missing_(cls, value: object) -> Self | None:
-        if not _reading.get() or not isinstance(value, str):
-            return None
-        member = str.__new__(cls, value)
-        member._name_ = "UNLISTED"
-        member._value_ = value
-        member.source = "a newer release"
-        return member
+from .terms import Vocabulary
 
 
 class Kind(Vocabulary):
     """The five kinds of event."""
 
-    CREDENTIAL_USE = "credential_use"
-    CREDENTIAL_CHANGE = "credential_change"
-    APPROVAL = "approval"
-    COMPROMISE = "compromise"
-    LOG = "log"
+    CREDENTIAL_USE = "credential_use", "a credential was presented to a resource"
+    CREDENTIAL_CHANGE = "credential_change", "a credential came to be, changed or ended"
+    APPROVAL = "approval", "an approval was requested or decided"
+    COMPROMISE = "compromise", "a report that a token or key leaked"
+    LOG = "log", "the log's own life"
 
 
 class Observer(Vocabulary):
@@ -112,7 +72,7 @@ class TokenFormat(Vocabulary):
     OPAQUE = "opaque", "RFC 6749 §1.4"
     CERTIFICATE = "certificate", "RFC 5280"
     SAML = "saml", "OASIS SAML 2.0"
-    UNKNOWN = "unknown"
+    UNKNOWN = "unknown", "not seen, or not recognised"
 
 
 class Presentation(Vocabulary):
@@ -122,12 +82,12 @@ class Presentation(Vocabulary):
     FORM_BODY = "form_body", "RFC 6750 §2.2"
     QUERY = "query", "RFC 6750 §2.3; forbidden by RFC 9700 §4.3.2"
     COOKIE = "cookie", "RFC 6265 §4.2"
-    CUSTOM_HEADER = "custom_header"
+    CUSTOM_HEADER = "custom_header", "a header of the vendor's own, such as X-API-Key"
     MTLS = "mtls", "RFC 8705"
     SIGNATURE = "signature", "RFC 9421"
-    ENVIRONMENT = "environment"
-    NONE = "none"
-    UNKNOWN = "unknown"
+    ENVIRONMENT = "environment", "an environment variable given to a process"
+    NONE = "none", "no credential was presented"
+    UNKNOWN = "unknown", "not seen"
 
 
 class Basis(Vocabulary):
@@ -137,14 +97,14 @@ class Basis(Vocabulary):
     UNVERIFIED_CLAIMS = "unverified_claims", "RFC 7519, read without trust"
     INTROSPECTION = "introspection", "RFC 7662 §2.2"
     TOKEN_RESPONSE = "token_response", "RFC 6749 §5.1"
-    CONFIGURATION = "configuration"
-    UNKNOWN = "unknown"
+    CONFIGURATION = "configuration", "the caller or the deployment says so"
+    UNKNOWN = "unknown", "nobody said"
 
 
 class BindingMethod(Vocabulary):
     """What ties a credential to its sender."""
 
-    NONE = "none"
+    NONE = "none", "a bearer credential: whoever has it can use it"
     DPOP = "dpop", "RFC 9449"
     MTLS = "mtls", "RFC 8705"
     HTTP_SIGNATURE = "http_signature", "RFC 9421"
@@ -153,66 +113,66 @@ class BindingMethod(Vocabulary):
     CLIENT_AUTHENTICATION = "client_authentication", "RFC 9449 §5, RFC 8705 §7.1"
     ROTATION = "rotation", "RFC 9700 §4.14.2; detects, does not bind"
     AUDIENCE_ONLY = "audience_only", "RFC 8707; restricts where, not who"
-    CHANNEL_COOKIE = "channel_cookie"
-    IP_OR_NETWORK = "ip_or_network"
-    UNKNOWN = "unknown"
+    CHANNEL_COOKIE = "channel_cookie", "a cookie tied to the channel it was set in"
+    IP_OR_NETWORK = "ip_or_network", "tied to a network address"
+    UNKNOWN = "unknown", "nobody said"
 
 
 class CustodyStore(Vocabulary):
     """Where the proof key or the secret is kept. Always asserted by somebody: it is not on the wire."""
 
-    HARDWARE_NONEXPORTABLE = "hardware_nonexportable"
-    OS_KEYSTORE_NONEXPORTABLE = "os_keystore_nonexportable"
-    KMS_REMOTE_SIGN = "kms_remote_sign"
-    SOFTWARE_PROCESS_MEMORY = "software_process_memory"
-    SOFTWARE_FILE = "software_file"
-    ENVIRONMENT_VARIABLE = "environment_variable"
+    HARDWARE_NONEXPORTABLE = "hardware_nonexportable", "a secure element, TPM or HSM"
+    OS_KEYSTORE_NONEXPORTABLE = "os_keystore_nonexportable", "the key store of the operating system"
+    KMS_REMOTE_SIGN = "kms_remote_sign", "a key service that signs on request"
+    SOFTWARE_PROCESS_MEMORY = "software_process_memory", "memory of the process"
+    SOFTWARE_FILE = "software_file", "a file"
+    ENVIRONMENT_VARIABLE = "environment_variable", "an environment variable"
     BROWSER_WEBCRYPTO_NONEXTRACTABLE = "browser_webcrypto_nonextractable", "W3C Web Cryptography API"
-    SHARED_SIDECAR = "shared_sidecar"
-    TLS_STACK = "tls_stack"
-    UNKNOWN = "unknown"
+    SHARED_SIDECAR = "shared_sidecar", "a sidecar that serves several processes"
+    TLS_STACK = "tls_stack", "the TLS library or terminator"
+    UNKNOWN = "unknown", "nobody said"
 
 
 class Isolation(Vocabulary):
     """Who else can use the same key."""
 
-    TASK = "task"
-    AGENT = "agent"
-    TOOL = "tool"
-    TENANT = "tenant"
-    HOST = "host"
-    SHARED = "shared"
-    UNKNOWN = "unknown"
+    TASK = "task", "one task"
+    AGENT = "agent", "one agent"
+    TOOL = "tool", "one tool"
+    TENANT = "tenant", "one tenant"
+    HOST = "host", "everything on one host"
+    SHARED = "shared", "shared beyond one host or tenant"
+    UNKNOWN = "unknown", "nobody said"
 
 
 class AssertedBy(Vocabulary):
     """Where a fact that is not on the wire comes from."""
 
-    SELF_ASSERTED = "self_asserted"
-    CONFIGURED = "configured"
-    PLATFORM_ATTESTED = "platform_attested"
-    UNKNOWN = "unknown"
+    SELF_ASSERTED = "self_asserted", "the process itself"
+    CONFIGURED = "configured", "the configuration of the deployment"
+    PLATFORM_ATTESTED = "platform_attested", "the platform, with evidence"
+    UNKNOWN = "unknown", "nobody said"
 
 
 class ProofResult(Vocabulary):
     """How the proof of possession ended as a whole."""
 
-    PASS = "pass"
-    FAIL = "fail"
-    NOT_APPLICABLE = "not_applicable"
-    NOT_PERFORMED = "not_performed"
-    ERROR = "error"
-    UNKNOWN = "unknown"
+    PASS = "pass", "no check failed and the required ones ran"
+    FAIL = "fail", "a check failed"
+    NOT_APPLICABLE = "not_applicable", "the credential needs no proof"
+    NOT_PERFORMED = "not_performed", "a proof was due and was not checked"
+    ERROR = "error", "the checking itself failed"
+    UNKNOWN = "unknown", "nobody said"
 
 
 class CheckOutcome(Vocabulary):
     """How one check ended. That nothing failed does not mean that anything was checked."""
 
-    PASS = "pass"
-    FAIL = "fail"
-    NOT_APPLICABLE = "not_applicable"
-    NOT_PERFORMED = "not_performed"
-    ERROR = "error"
+    PASS = "pass", "performed, and good"
+    FAIL = "fail", "performed, and not good"
+    NOT_APPLICABLE = "not_applicable", "does not concern this request"
+    NOT_PERFORMED = "not_performed", "concerns it, and was left out or had no input"
+    ERROR = "error", "could not be finished"
 
 
 class CheckId(Vocabulary):
@@ -262,8 +222,8 @@ class ReplayScope(Vocabulary):
 
     KEY = "key", "stricter than RFC 9449 §11.1"
     URI = "uri", "RFC 9449 §11.1"
-    NONE = "none"
-    UNKNOWN = "unknown"
+    NONE = "none", "not checked to be new"
+    UNKNOWN = "unknown", "nobody said"
 
 
 class HtuSource(Vocabulary):
@@ -272,8 +232,8 @@ class HtuSource(Vocabulary):
     ABSOLUTE_FORM = "absolute_form", "RFC 9112 §3.2.2"
     HOST_HEADER = "host_header", "RFC 9110 §7.2"
     FORWARDED = "forwarded", "RFC 7239"
-    CONFIGURED = "configured"
-    UNKNOWN = "unknown"
+    CONFIGURED = "configured", "the configuration of the server"
+    UNKNOWN = "unknown", "nobody said"
 
 
 class CertificateSource(Vocabulary):
@@ -281,54 +241,54 @@ class CertificateSource(Vocabulary):
 
     TLS_LAYER = "tls_layer", "RFC 8705 §3"
     CLIENT_CERT_HEADER = "client_cert_header", "RFC 9440"
-    VENDOR_HEADER = "vendor_header"
-    UNKNOWN = "unknown"
+    VENDOR_HEADER = "vendor_header", "a header of the proxy's own"
+    UNKNOWN = "unknown", "nobody said"
 
 
 class Requirement(Vocabulary):
     """Whether the action needed an approval."""
 
-    REQUIRED = "required"
-    NOT_REQUIRED = "not_required"
-    UNKNOWN = "unknown"
+    REQUIRED = "required", "the caller's policy asks for one"
+    NOT_REQUIRED = "not_required", "the caller's policy asks for none"
+    UNKNOWN = "unknown", "nobody said"
 
 
 class Decision(Vocabulary):
     """How an approval ended."""
 
-    GRANTED = "granted"
-    DENIED = "denied"
-    EXPIRED = "expired"
-    AUTOMATIC = "automatic"
-    NONE = "none"
+    GRANTED = "granted", "somebody said yes"
+    DENIED = "denied", "somebody said no"
+    EXPIRED = "expired", "nobody decided in time"
+    AUTOMATIC = "automatic", "a rule decided, no person"
+    NONE = "none", "no decision is known"
 
 
 class ApprovalState(Vocabulary):
     """What an approval event reports."""
 
-    REQUESTED = "requested"
-    GRANTED = "granted"
-    DENIED = "denied"
-    EXPIRED = "expired"
-    AUTOMATIC = "automatic"
+    REQUESTED = "requested", "somebody was asked"
+    GRANTED = "granted", "somebody said yes"
+    DENIED = "denied", "somebody said no"
+    EXPIRED = "expired", "nobody decided in time"
+    AUTOMATIC = "automatic", "a rule decided, no person"
 
 
 class Phase(Vocabulary):
     """Which half of an action an entry tells."""
 
-    INTENT = "intent"
-    OUTCOME = "outcome"
-    COMPLETE = "complete"
+    INTENT = "intent", "before the action"
+    OUTCOME = "outcome", "after it"
+    COMPLETE = "complete", "both in one entry, written afterwards"
 
 
 class Outcome(Vocabulary):
     """How the action ended."""
 
-    EXECUTED = "executed"
-    REFUSED = "refused"
-    FAILED = "failed"
-    PENDING = "pending"
-    UNKNOWN = "unknown"
+    EXECUTED = "executed", "it was done"
+    REFUSED = "refused", "the other side said no"
+    FAILED = "failed", "it broke off with an error"
+    PENDING = "pending", "not known yet: the entry is an intent"
+    UNKNOWN = "unknown", "nobody said"
 
 
 class Change(Vocabulary):
@@ -339,51 +299,51 @@ class Change(Vocabulary):
     EXCHANGED = "exchanged", "RFC 8693"
     ROTATED = "rotated", "RFC 9700 §4.14.2"
     REVOKED = "revoked", "RFC 7009"
-    EXPIRED = "expired"
+    EXPIRED = "expired", "its lifetime ended"
 
 
 class Leaked(Vocabulary):
     """What is reported to have leaked."""
 
-    TOKEN = "token"
-    KEY = "key"
-    BOTH = "both"
-    UNKNOWN = "unknown"
+    TOKEN = "token", "the credential alone"
+    KEY = "key", "the proof key alone"
+    BOTH = "both", "credential and proof key"
+    UNKNOWN = "unknown", "nobody said"
 
 
 class LeakPlace(Vocabulary):
     """Where a credential was found."""
 
-    PROMPT_LOG = "prompt_log"
-    TOOL_TRACE = "tool_trace"
-    BROWSER_STATE = "browser_state"
-    ERROR_REPORT = "error_report"
-    CACHE = "cache"
-    SCREENSHOT = "screenshot"
-    REPOSITORY = "repository"
-    CONNECTOR = "connector"
-    OTHER = "other"
-    UNKNOWN = "unknown"
+    PROMPT_LOG = "prompt_log", "a log of prompts or conversations"
+    TOOL_TRACE = "tool_trace", "a trace of tool calls"
+    BROWSER_STATE = "browser_state", "cookies or storage of a browser"
+    ERROR_REPORT = "error_report", "a crash or error report"
+    CACHE = "cache", "a cache"
+    SCREENSHOT = "screenshot", "a screenshot or recording"
+    REPOSITORY = "repository", "a source repository"
+    CONNECTOR = "connector", "a connector between systems"
+    OTHER = "other", "somewhere else; how_known says where"
+    UNKNOWN = "unknown", "nobody said"
 
 
 class LogChange(Vocabulary):
     """What happened to the log itself."""
 
-    CREATED = "created"
-    OPENED = "opened"
-    CLOSED = "closed"
-    GAP = "gap"
-    DISK_FULL = "disk_full"
-    KEY_ROTATED = "key_rotated"
-    PRUNED = "pruned"
-    ERASED = "erased"
+    CREATED = "created", "the log begins"
+    OPENED = "opened", "a process opened it"
+    CLOSED = "closed", "a process closed it"
+    GAP = "gap", "entries are missing; count, first and last say which"
+    DISK_FULL = "disk_full", "the disk was full"
+    KEY_ROTATED = "key_rotated", "fingerprints are made under another key"
+    PRUNED = "pruned", "old bodies were removed"
+    ERASED = "erased", "a body was removed on request"
 
 
 class LengthClass(Vocabulary):
     """How long a removed value was, roughly: an exact length can tell which secret it was."""
 
-    UP_TO_16 = "1-16"
-    UP_TO_64 = "17-64"
-    UP_TO_256 = "65-256"
-    UP_TO_4096 = "257-4096"
-    LONGER = "4097-"
+    UP_TO_16 = "1-16", "up to 16 characters"
+    UP_TO_64 = "17-64", "17 to 64 characters"
+    UP_TO_256 = "65-256", "65 to 256 characters"
+    UP_TO_4096 = "257-4096", "257 to 4,096 characters"
+    LONGER = "4097-", "longer"

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from counterfoil.schemas import ApprovalEvent, Compromise, CredentialChange, CredentialUse, LogEvent, Thumbprint
+from counterfoil.schemas import (
+    ApprovalEvent,
+    Compromise,
+    CredentialChange,
+    CredentialUse,
+    LogEvent,
+    Outcome,
+    Thumbprint,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +38,13 @@ def _escaped(char: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+def plain_json(text: str) -> str:
+    """Return JSON with what ``plain`` would escape written as JSON escapes: it says the same, on one line."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
+
+
 def table(*columns: str) -> Table:
     """Return a borderless table whose cells wrap rather than hide."""
     from rich.table import Table
@@ -49,10 +65,11 @@ def add_row(to: Table, *cells: Any, style: str | None = None) -> None:
 def members_of(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """Yield each member that says something, as a dotted path and text. An empty list or object says nothing."""
     if isinstance(value, dict):
-        for name, member in cast("dict[str, Any]", value).items():
+        items: dict[str, Any] = value
+        for name, member in items.items():
             yield from members_of(member, f"{path}.{name}" if path else name)
     elif isinstance(value, list):
-        members = cast("list[Any]", value)
+        members: list[Any] = value
         if any(isinstance(member, dict | list) for member in members):
             for position, member in enumerate(members):
                 yield from members_of(member, f"{path}.{position}")
@@ -85,7 +102,7 @@ def headline(entry: Entry) -> tuple[str, str, str]:
     event = entry.event
     match event:
         case CredentialUse():
-            outcome = event.action.phase if event.action.outcome == "pending" else event.action.outcome
+            outcome = event.action.phase if event.action.outcome is Outcome.PENDING else event.action.outcome
             return event.action.name, event.resource.uri, _with_status(outcome, event.action.status_code)
         case CredentialChange():
             return "credential", event.token.token_class, event.change
