@@ -78,17 +78,7 @@ def _check(value: Any, depth: int) -> None:
     if kind is str:
         _check_text(value)
     elif kind is dict:
-        _check_depth(depth)
-        for name, member in value.items():
-            # Nearly every member is ASCII text under an ASCII name; a call for each would double the cost of sealing.
-            if type(name) is type(member) is str and (name + member).isascii() and "\x00" not in name + member:
-                continue
-            try:
-                _check_name(name)
-                _check(member, depth + 1)
-            except _Outside as outside:
-                outside.steps.append(shown_name(name) if type(name) is str else "<member>")
-                raise
+        _check_members(value, depth)
     elif kind is list or kind is tuple:
         _check_depth(depth)
         for position, member in enumerate(value):
@@ -101,6 +91,20 @@ def _check(value: Any, depth: int) -> None:
         _check_number(value)
     elif value is not None and kind is not bool:
         raise _Outside(f"{type(value).__name__} has no JSON form")
+
+
+def _check_members(members: dict[Any, Any], depth: int) -> None:
+    _check_depth(depth)
+    for name, member in members.items():
+        # Nearly every member is ASCII text under an ASCII name; a call for each would double the cost of sealing.
+        if type(name) is type(member) is str and (name + member).isascii() and "\x00" not in name + member:
+            continue
+        try:
+            _check_name(name)
+            _check(member, depth + 1)
+        except _Outside as outside:
+            outside.steps.append(shown_name(name) if type(name) is str else "<member>")
+            raise
 
 
 def _check_text(text: str) -> None:

@@ -19,6 +19,7 @@ from counterfoil.schemas import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pydantic import JsonValue
     from rich.table import Table
 
     from counterfoil.schemas import Entry
@@ -62,19 +63,17 @@ def add_row(to: Table, *cells: Any, style: str | None = None) -> None:
     to.add_row(*(Text("" if cell is None else plain(str(cell))) for cell in cells), style=style)
 
 
-def members_of(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+def members_of(value: JsonValue, path: str = "") -> Iterator[tuple[str, str]]:
     """Yield each member that says something, as a dotted path and text. An empty list or object says nothing."""
     if isinstance(value, dict):
-        items: dict[str, Any] = value
-        for name, member in items.items():
+        for name, member in value.items():
             yield from members_of(member, f"{path}.{name}" if path else name)
     elif isinstance(value, list):
-        members: list[Any] = value
-        if any(isinstance(member, dict | list) for member in members):
-            for position, member in enumerate(members):
+        if any(isinstance(member, dict | list) for member in value):
+            for position, member in enumerate(value):
                 yield from members_of(member, f"{path}.{position}")
-        elif members:
-            yield path, ", ".join(map(str, members))
+        elif value:
+            yield path, ", ".join(map(str, value))
     else:
         yield path, str(value)
 
