@@ -6,7 +6,6 @@ stands in a module of its own and imports what it needs when it runs, so that ``
 
 from __future__ import annotations
 
-import os
 import sys
 
 import typer
@@ -41,16 +40,17 @@ def main() -> None:
     """Run the command line: our errors become a sentence and advice on stderr, and an exit code."""
     from counterfoil.schemas.errors import CounterfoilError
 
+    if reconfigure := getattr(sys.stdout, "reconfigure", None):
+        reconfigure(errors="backslashreplace")  # not every terminal can show every stored character
     try:
         app()
     except CounterfoilError as error:
-        print(f"counterfoil: {error}", file=sys.stderr)  # noqa: T201 -- the command line prints
-        if error.advice:
-            print(f"  {error.advice}", file=sys.stderr)  # noqa: T201 -- as above
+        from .render import plain
+
+        typer.echo(plain(f"counterfoil: {error}"), err=True)
+        for line in error.advice.splitlines():
+            typer.echo(plain(f"  {line}"), err=True)
         sys.exit(exit_code(error))
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
 
 
 def exit_code(error: Exception) -> int:
