@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-_SILENT = 100
+_SILENT = 50  # structlog's highest, above all that the library says
 
 
 @cache

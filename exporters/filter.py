@@ -16,7 +16,7 @@ class Filter:
     audience: str | None = None
     """One of the token's audiences."""
     resource: str | None = None
-    """A URI; everything below it matches too."""
+    """A URI; everything below it matches too, and itself with any query."""
     agent: str | None = None
     task: str | None = None
     tenant: str | None = None

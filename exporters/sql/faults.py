@@ -10,8 +10,10 @@ from counterfoil.schemas import AuditUnavailable, StoreCorrupt, StoreError, Stor
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
 _FAULTS: dict[int, tuple[type[StoreError], str]] = {
+    sqlite3.SQLITE_ERROR: (StoreCorrupt, "its tables or entries are not as they were made"),
     sqlite3.SQLITE_BUSY: (AuditUnavailable, "the database is locked by another process"),
     sqlite3.SQLITE_LOCKED: (AuditUnavailable, "the database is locked by another connection"),
     sqlite3.SQLITE_FULL: (AuditUnavailable, "the disk is full"),
@@ -24,25 +26,20 @@ _FAULTS: dict[int, tuple[type[StoreError], str]] = {
 }
 
 
-def fault_of(error: sqlite3.Error) -> StoreError:
+def fault_of(error: sqlite3.Error | UnicodeDecodeError, path: Path) -> StoreError:
     """Return our error for one of SQLite's, by its primary result code."""
-    code = getattr(error, "sqlite_errorcode", None)
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    if code is None and isinstance(error, sqlite3.OperationalError | UnicodeDecodeError):  # Python's, about a text
+        return StoreCorrupt(f"{path}: what the database holds is not valid text")
     kind, sentence = _FAULTS.get((code or 0) & 0xFF, (AuditUnavailable, "the database cannot be used"))
     name = getattr(error, "sqlite_errorname", None) or type(error).__name__
-    return kind(f"{sentence} ({name})")
+    return kind(f"{path}: {sentence} ({name})")
 
 
 @contextmanager
-def translated() -> Generator[None]:
-    """Raise our errors in place of SQLite's and SQLAlchemy's, with nothing chained."""
-    from sqlalchemy.exc import DBAPIError
-
+def translated(path: Path) -> Generator[None]:
+    """Raise our errors about the file at ``path`` in place of SQLite's."""
     try:
         yield
-    except sqlite3.Error as error:
-        raise fault_of(error) from None
-    except DBAPIError as error:
-        cause = error.orig
-        raise (
-            fault_of(cause) if isinstance(cause, sqlite3.Error) else AuditUnavailable("the database failed")
-        ) from None
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise fault_of(error, path) from None

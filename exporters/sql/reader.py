@@ -2,136 +2,147 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import threading
+from dataclasses import asdict
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import create_engine, exists, func, select
-from sqlalchemy import text as sql
-from sqlalchemy.pool import QueuePool
+from sqlalchemy import ColumnElement, bindparam, exists, func, or_, select, text
+from sqlalchemy.dialects import sqlite
 
 from counterfoil.schemas import Entry
 
 from .faults import translated
-from .sqlite import check_identity, connect_read_only
-from .tables import EntryRow, LogRow, table_of
+from .sqlite import connect_read_only, identify
+from .tables import EntryRow, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sqlalchemy import ColumnElement, Select
-
     from ..filter import Filter
 
 _PAGE: Final = 500
-
-_entry = table_of(EntryRow)
-_log = table_of(LogRow)
-_STORED = (_entry.c.seq, _entry.c.body, _entry.c.leaf_hash, _entry.c.chain_hash)
-
-
-def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
-    given = ((each.name, getattr(wanted, each.name)) for each in fields(wanted))
-    return [_condition(name, value) for name, value in given if value is not None]
-
-
-def _condition(name: str, value: str) -> ColumnElement[bool]:
-    if name == "since":
-        return _entry.c.occurred_at >= value
-    if name == "until":
-        return _entry.c.occurred_at < value
-    if name == "audience":
-        each = func.json_each(_entry.c.body, "$.token.audience").table_valued("value")
-        return exists(select(sql("1")).select_from(each).where(each.c.value == value))
-    if name == "resource":
-        below = value.rstrip("/") + "/"
-        return (_entry.c.resource == value) | _entry.c.resource.startswith(below, autoescape=True)
-    column: ColumnElement[Any] = _entry.c[name]
-    return column == value
+_ROWS: Final = 2000
 
 
 class SqliteReader:
-    """The reading end of one SQLite log."""
+    """The reading end of one SQLite log. Threads may share it; they take turns."""
 
     def __init__(self, path: Path, *, immutable: bool = False) -> None:
         """Open the log at ``path``. Raises ``StoreMissing``, ``StoreForeign``, ``StoreCorrupt``."""
         self.path = path
-        self._engine = create_engine(
-            "sqlite://",
-            creator=lambda: connect_read_only(path, immutable=immutable),
-            poolclass=QueuePool,
-            pool_size=2,
-            hide_parameters=True,
-        )
-        try:
-            with translated(), self._engine.connect() as connection:
-                check_identity(connection.connection.driver_connection)  # type: ignore[arg-type]
-                row = connection.execute(select(_log.c.log_id, _log.c.fingerprint_key_id)).one()
-        except BaseException:
-            self._engine.dispose()
-            raise
-        self.log_id: str = row[0].hex()
-        self.fingerprint_key_id: str = row[1]
+        self._turn = threading.Lock()
+        with translated(path):
+            self._connection = connect_read_only(path, immutable=immutable)
+            try:
+                log_id, self.fingerprint_key_id = identify(self._connection, path)
+            except BaseException:
+                self._connection.close()
+                raise
+        self.log_id = log_id.hex()
 
     def head(self) -> int:
         """Return the sequence number of the last entry, 0 for an empty log."""
-        with translated(), self._engine.connect() as connection:
-            return int(connection.execute(select(func.max(_entry.c.seq))).scalar() or 0)
+        return int(self._rows("SELECT coalesce(max(seq), 0) FROM entry")[0][0])
 
     def entry(self, seq: int) -> Entry | None:
         """Return one entry, or None."""
-        found = self._fetch(select(*_STORED).where(_entry.c.seq == seq))
-        return found[0] if found else None
+        found = self.entries_after(seq - 1, 1)
+        return found[0] if found and found[0].seq == seq else None
 
     def by_event_id(self, event_id: str) -> Entry | None:
         """Return the entry of an event, or None."""
-        found = self._fetch(select(*_STORED).where(_entry.c.event_id == event_id))
+        found = self._entries(_statement("event_id"), {"event_id": event_id, "after": 0, "size": 1})
         return found[0] if found else None
 
     def entries_after(self, seq: int, limit: int) -> list[Entry]:
         """Return up to ``limit`` entries that follow ``seq``, in order."""
-        return self._fetch(select(*_STORED).where(_entry.c.seq > seq).order_by(_entry.c.seq).limit(limit))
+        return self._entries(_statement(), {"after": seq, "size": limit})
 
     def find(self, wanted: Filter, *, limit: int | None = None) -> Iterator[Entry]:
         """Yield the entries that match, in order. Short transactions, so that a slow reader pins no WAL."""
-        last, conditions = 0, _conditions(wanted)
+        given = {name: value for name, value in asdict(wanted).items() if value is not None}
+        statement, last = _statement(*given), 0
         while limit is None or limit > 0:
             size = _PAGE if limit is None else min(_PAGE, limit)
-            page = self._fetch(
-                select(*_STORED).where(_entry.c.seq > last, *conditions).order_by(_entry.c.seq).limit(size)
-            )
+            page = self._entries(statement, {**given, "after": last, "size": size})
             yield from page
             if len(page) < size:
                 return
             last = page[-1].seq
             limit = None if limit is None else limit - size
 
-    def stored(self) -> Iterator[tuple[int, str, bytes, bytes]]:
-        """Yield ``(seq, body, leaf_hash, chain_hash)`` of every row as it stands, for verification."""
-        last: tuple[int, ...] = (-(2**63),)
+    def stored(self) -> Iterator[tuple[int, bytes, bytes, bytes]]:
+        """Yield ``(seq, body, leaf_hash, chain_hash)`` of every row as it stands, to the byte, for verification."""
+        start = -(2**63)  # a row may have been put in anywhere
         while True:
-            with translated(), self._engine.connect() as connection:
-                cursor = connection.connection.cursor()
-                cursor.execute(_STORED_AFTER, last)
-                page = cursor.fetchall()
-                cursor.close()
-            if not page:
-                return
+            page = self._rows(_STORED_FROM, {"start": start, "size": _ROWS})
             yield from page
-            last = (page[-1][0],)
+            if len(page) < _ROWS:
+                return
+            start = page[-1][0] + 1
 
     def pragma(self, name: str) -> Any:
         """Return one SQLite setting as it stands, for ``db info``."""
-        with translated(), self._engine.connect() as connection:
-            return connection.execute(sql(f"PRAGMA {name}")).scalar()
+        return self._rows(f"PRAGMA {name}")[0][0]
 
     def close(self) -> None:
-        """Close all connections."""
-        self._engine.dispose()
+        """Close the connection."""
+        self._connection.close()
 
-    def _fetch(self, statement: Select[Any, Any, Any, Any]) -> list[Entry]:
-        with translated(), self._engine.connect() as connection:
-            return [Entry(*row) for row in connection.execute(statement)]
+    def _entries(self, statement: tuple[str, dict[str, Any]], given: dict[str, Any]) -> list[Entry]:
+        written, constants = statement
+        return [Entry(*row) for row in self._rows(written, constants | given)]
+
+    def _rows(self, statement: str, parameters: dict[str, Any] | None = None) -> list[Any]:
+        with self._turn, translated(self.path):
+            return self._connection.execute(statement, parameters or {}).fetchall()
 
 
-_STORED_AFTER = "SELECT seq, body, leaf_hash, chain_hash FROM entry WHERE seq > ? ORDER BY seq LIMIT 2000"
+_entry = table_of(EntryRow)
+_DIALECT = sqlite.dialect(paramstyle="named")
+
+
+@cache
+def _statement(*names: str) -> tuple[str, dict[str, Any]]:
+    """Write the statement that finds entries by these members of ``Filter``, once for each combination.
+
+    Returns it with the parameters that are constants of its own.
+    """
+    conditions = [_condition(name) for name in names]
+    found = (
+        select(_entry.c.seq, _entry.c.body, _entry.c.leaf_hash, _entry.c.chain_hash)
+        .where(_entry.c.seq > bindparam("after"), *conditions)
+        .order_by(_entry.c.seq)
+        .limit(bindparam("size"))
+    )
+    written = found.compile(dialect=_DIALECT)
+    return str(written), dict(written.params)
+
+
+def _condition(name: str) -> ColumnElement[bool]:
+    value: ColumnElement[Any] = bindparam(name)
+    if name == "since":
+        return _entry.c.occurred_at >= value
+    if name == "until":
+        return _entry.c.occurred_at < value
+    if name == "audience":
+        each = func.json_each(_entry.c.body, text("'$.token.audience'")).table_valued("value")
+        return exists(select(text("1")).select_from(each).where(each.c.value == value))
+    if name == "resource":
+        below, queried = func.rtrim(value, "/").op("||")("/"), value.op("||")("?")
+        return or_(_entry.c.resource == value, _begins(_entry.c.resource, below), _begins(_entry.c.resource, queried))
+    column: ColumnElement[Any] = _entry.c[name]
+    return column == value
+
+
+def _begins(column: ColumnElement[Any], prefix: ColumnElement[Any]) -> ColumnElement[bool]:
+    # Not LIKE, which SQLite matches without regard to case, and a path has regard (RFC 3986 §6.2.2.1).
+    return func.substr(column, 1, func.length(prefix)) == prefix
+
+
+# As a blob: a body that was damaged need not be text any more.
+_STORED_FROM = (
+    "SELECT seq, CAST(body AS BLOB), leaf_hash, chain_hash FROM entry WHERE seq >= :start ORDER BY seq LIMIT :size"
+)

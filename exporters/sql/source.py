@@ -22,9 +22,10 @@ class SqliteSource:
 
     def __init__(self, path: Path, *, deadline: float = 2.0) -> None:
         """Open the log at ``path``, which must exist. Raises ``StoreError``."""
+        self._path = path
         self._reader = SqliteReader(path)
         self._deadline = deadline
-        with translated():
+        with translated(path):
             self._connection = connect(path, deadline=deadline)
         self._lock = SharedLock(path)
 
@@ -43,13 +44,13 @@ class SqliteSource:
 
     def cursor(self, name: str) -> int:
         """Return the last sequence number that the destination ``name`` has received, 0 at first."""
-        with translated():
+        with translated(self._path):
             row = self._connection.execute("SELECT seq FROM cursor WHERE name = ?", (name,)).fetchone()
         return int(row[0]) if row else 0
 
     def move_cursor(self, name: str, seq: int) -> None:
         """Remember, durably, that ``name`` has received everything up to ``seq``. A cursor never goes back."""
-        with translated(), self._lock.held(time.monotonic() + self._deadline):
+        with translated(self._path), self._lock.held(time.monotonic() + self._deadline):
             self._connection.execute(_MOVE_CURSOR, (name, seq))
 
     def close(self) -> None:
@@ -63,7 +64,7 @@ def open_source(address: str) -> SqliteSource:
     """Open the log at ``address`` for exporting. Raises ``StoreMissing`` rather than make an empty one."""
     path = path_of(address)
     if not path.exists():
-        raise StoreMissing(f"there is no log at {path.name}")
+        raise StoreMissing(f"there is no log at {path}")
     return SqliteSource(path)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from counterfoil.schemas import AuditUnavailable, ConfigurationError, StoreForeign, StoreMissing
+from counterfoil.schemas import AuditUnavailable, ConfigurationError, StoreCorrupt, StoreForeign, StoreMissing
 
 from .tables import SCHEMA_VERSION
 
@@ -28,58 +28,75 @@ APPLICATION_ID: Final = 0x43544652
 
 _LOCK_POLL: Final = 0.0005
 
+_ADVICE: Final = "Write sqlite:///audit.db or a plain path."
+
 
 def path_of(address: str | os.PathLike[str]) -> Path:
-    """Return the file that an address means: ``sqlite:///relative.db``, ``sqlite:////absolute.db``, or a plain path."""
+    """Return the file that an address means: ``sqlite:///relative.db``, ``sqlite:////absolute.db``, or a plain path.
+
+    Raises ``ConfigurationError``.
+    """
     text = os.fspath(address)
     if text.startswith("sqlite:///"):
         text = text.removeprefix("sqlite:///")
     elif "://" in text:
-        raise ConfigurationError(
-            "this address is not one of a SQLite file", advice="Write sqlite:///audit.db or a plain path."
-        )
-    if not text or "\x00" in text or text == ":memory:":
-        raise ConfigurationError("the address names no file", advice="Write sqlite:///audit.db or a plain path.")
-    return Path(text).expanduser()
+        raise ConfigurationError("this address is not one of a SQLite file", advice=_ADVICE)
+    if "\x00" in text or text in {"", ":memory:"}:
+        raise ConfigurationError("the address names no file", advice=_ADVICE)
+    try:
+        path = Path(text).expanduser()
+        os.fsencode(path)
+        path.exists()
+    except (RuntimeError, ValueError, OSError):  # no such user; a lone surrogate; too long
+        raise ConfigurationError("the address names no file", advice=_ADVICE) from None
+    return path
 
 
 def connect(path: Path, *, deadline: float = 2.0) -> sqlite3.Connection:
     """Open for writing, with durability set and read back. ``deadline`` in seconds bounds SQLite's own waiting."""
     connection = _connect(path, "rw", deadline)
     try:
-        for pragma, value, expected in _SETTINGS:
-            _set(connection, pragma, value, expected)
+        _make_durable(connection, path)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _set(connection: sqlite3.Connection, pragma: str, value: str, expected: str | int) -> None:
-    connection.execute(f"PRAGMA {pragma}={value}")
-    (found,) = connection.execute(f"PRAGMA {pragma}").fetchone()
-    if found != expected:
-        raise AuditUnavailable(f"the database does not take {pragma}={value}, so nothing would be durable")
+def _make_durable(connection: sqlite3.Connection, path: Path) -> None:
+    for pragma, value, expected in _SETTINGS:
+        connection.execute(f"PRAGMA {pragma}={value}")
+        (found,) = connection.execute(f"PRAGMA {pragma}").fetchone()
+        if found != expected:
+            raise AuditUnavailable(f"{path}: the database does not take {pragma}={value}, so nothing would be durable")
 
 
-def connect_read_only(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
+def connect_read_only(path: Path, *, deadline: float = 2.0, immutable: bool = False) -> sqlite3.Connection:
     """Open for reading. ``immutable`` is for a copy in a read-only folder: it ignores a live log's newest entries."""
     if not path.exists():
-        raise StoreMissing(f"there is no log at {path.name}")
-    return _connect(path, "ro&immutable=1" if immutable else "ro", 2.0)
+        raise StoreMissing(f"there is no log at {path}")
+    return _connect(path, "ro&immutable=1" if immutable else "ro", deadline)
 
 
-def check_identity(connection: sqlite3.Connection) -> None:
-    """Raise ``StoreForeign`` unless the open file is a log of a version that this release knows."""
+def identify(connection: sqlite3.Connection, path: Path) -> tuple[bytes, str]:
+    """Return which log is open: its ``log_id`` and the id of its fingerprint key.
+
+    Raises ``StoreForeign`` unless it is a log of a version that this release knows, ``StoreCorrupt`` if it is damaged.
+    """
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application_id != APPLICATION_ID:
-        raise StoreForeign("the file is a SQLite database, but not a Counterfoil log")
+        raise StoreForeign(f"{path} is a SQLite database, but not a Counterfoil log")
     if version > SCHEMA_VERSION:
         raise StoreForeign(
-            f"the log has schema version {version}; this release knows {SCHEMA_VERSION}",
+            f"{path} has schema version {version}; this release knows {SCHEMA_VERSION}",
             advice="Install a newer release of counterfoil.",
         )
+    match connection.execute("SELECT log_id, fingerprint_key_id FROM log").fetchall():
+        case [(bytes() as log_id, str() as key_id)] if len(log_id) == 16:
+            return log_id, key_id
+        case _:
+            raise StoreCorrupt(f"{path}: the row that says which log this is was damaged")
 
 
 def is_empty(connection: sqlite3.Connection) -> bool:
@@ -89,12 +106,12 @@ def is_empty(connection: sqlite3.Connection) -> bool:
     return (application_id, tables) == (0, 0)
 
 
-def check_file(path: Path) -> None:
+def check_file(path: Path, *, deadline: float) -> None:
     """Raise ``StoreForeign`` for a file that is no log, before anything could change it: WAL mode rewrites a header."""
-    connection = connect_read_only(path)
+    connection = connect_read_only(path, deadline=deadline)
     try:
         if not is_empty(connection):
-            check_identity(connection)
+            identify(connection, path)
     finally:
         connection.close()
 
@@ -106,17 +123,18 @@ def make_file(path: Path) -> None:
     except FileExistsError:
         pass
     except OSError as error:
-        raise AuditUnavailable(f"the database file cannot be made ({os.strerror(error.errno or 0)})") from None
+        raise AuditUnavailable(f"{path} cannot be made ({os.strerror(error.errno or 0)})") from None
 
 
 class SharedLock:
     """The turn of one writer among all processes: ``flock`` on ``<database>.lock``."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         try:
             self._file = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise AuditUnavailable(f"the lock file cannot be opened ({os.strerror(error.errno or 0)})") from None
+            raise AuditUnavailable(f"{path}.lock cannot be opened ({os.strerror(error.errno or 0)})") from None
 
     @contextmanager
     def held(self, until: float) -> Generator[None]:
@@ -127,7 +145,7 @@ class SharedLock:
                 break
             except OSError:
                 if time.monotonic() >= until:
-                    raise AuditUnavailable("another process kept the log locked until the deadline") from None
+                    raise AuditUnavailable(f"{self._path} was locked by another process until the deadline") from None
                 time.sleep(_LOCK_POLL)
         try:
             yield
@@ -147,5 +165,5 @@ _SETTINGS: tuple[tuple[str, str, str | int], ...] = (
 
 
 def _connect(path: Path, mode: str, timeout: float) -> sqlite3.Connection:
-    uri = f"file:{quote(str(path.absolute()))}?mode={mode}"
+    uri = f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}"
     return sqlite3.connect(uri, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False)

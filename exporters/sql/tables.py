@@ -14,7 +14,7 @@ from sqlalchemy.sql.expression import ColumnElement
 from sqlmodel import Field, SQLModel
 
 if TYPE_CHECKING:
-    from sqlalchemy.sql.compiler import SQLCompiler
+    from sqlalchemy.sql.compiler import DDLCompiler, SQLCompiler
 
 SCHEMA_VERSION = 1
 """The version of these tables, kept in ``log.schema_version`` and in SQLite's ``user_version``."""
@@ -42,8 +42,20 @@ def _postgresql(element: FromBody, compiler: SQLCompiler, **options: Any) -> str
     return found[0] if len(found) == 1 else f"coalesce({', '.join(found)})"
 
 
+class _Generated(Computed):
+    """A generated column: computed when it is read on SQLite, where that is the default, and stored on PostgreSQL."""
+
+    inherit_cache = False
+
+
+@compiles(_Generated, "postgresql")
+def _stored(element: _Generated, compiler: DDLCompiler, **options: Any) -> str:  # noqa: ARG001 -- as above
+    # Said in words: some versions leave it out, and only a stored column can have an index.
+    return f"GENERATED ALWAYS AS ({compiler.sql_compiler.process(element.sqltext)}) STORED"
+
+
 def _generated(*paths: str) -> Any:
-    return Field(default=None, sa_column=Column(Text, Computed(FromBody(*paths))))
+    return Field(default=None, sa_column=Column(Text, _Generated(FromBody(*paths))))
 
 
 def _partial(column: str) -> Index:

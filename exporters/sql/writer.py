@@ -14,7 +14,8 @@ import time
 import weakref
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sqlalchemy import insert
 from sqlalchemy.dialects import sqlite
@@ -24,14 +25,16 @@ from counterfoil.schemas import AuditTimeout, AuditUnavailable, EventConflict, L
 from counterfoil.schemas.entry import GENESIS, chain_hash, same_content
 
 from .faults import fault_of, translated
-from .sqlite import APPLICATION_ID, SharedLock, check_file, check_identity, connect, is_empty, make_file
+from .sqlite import APPLICATION_ID, SharedLock, check_file, connect, identify, is_empty, make_file
 from .tables import SCHEMA_VERSION, CheckpointRow, CursorRow, EntryRow, LogRow, table_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 MAX_BATCH: Final = 64
 """How many entries one commit takes at most."""
+
+_Files: TypeAlias = tuple[tuple[int, int], ...]
 
 
 @dataclass(slots=True, eq=False)
@@ -39,6 +42,7 @@ class Pending:
     """An entry on its way: what the caller gives, and what the commit gives back.
 
     ``numbers`` are the producer's numbers that are accounted for if it arrives: its own and those it declares.
+    ``repeated``: the event was in the log before, and what comes back is about that first entry.
     """
 
     event_id: str
@@ -49,15 +53,16 @@ class Pending:
     chain_hash: bytes = b""
     error: Exception | None = None
     done: bool = False
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Store:
-    """What is open: the connection, the lock shared with other processes, and which file it was."""
+    """What is open: the connection, the lock shared with other processes, and which files they were."""
 
     connection: sqlite3.Connection
     lock: SharedLock
-    file: tuple[int, int] | None
+    files: _Files | None
 
 
 class SqliteWriter:
@@ -69,16 +74,18 @@ class SqliteWriter:
         Raises ``AuditUnavailable``, ``StoreForeign`` or ``StoreCorrupt``; an existing file is left as it was.
         """
         self._path = path
+        self._paths = path, Path(f"{path}-wal")
         self._deadline = deadline
         self._begin_life()
         make_file(path)
-        with translated():
+        with translated(path):
             self._open(fingerprint_key_id)
         _writers.add(self)
 
     def _begin_life(self) -> None:
         self._waiting: deque[Pending] = deque()
         self._lead = threading.Lock()
+        self._forking = False
         self._store: _Store | None = None
         self._closed = False
 
@@ -90,21 +97,18 @@ class SqliteWriter:
         except BaseException:
             lock.close()
             raise
-        self._store = _Store(connection, lock, _identity(self._path))
-        self.log_id: bytes
-        self.fingerprint_key_id: str
-        self.log_id, self.fingerprint_key_id = connection.execute(_LOG).fetchone()
+        self._store = _Store(connection, lock, _files(self._paths))
         return self._store
 
     def _connect(self, fingerprint_key_id: str) -> sqlite3.Connection:
         """Open an existing log, or make one of an empty file. Any other file is not touched."""
         if self._path.stat().st_size > 0:
-            check_file(self._path)
+            check_file(self._path, deadline=self._deadline)
         connection = connect(self._path, deadline=self._deadline)
         try:
             if is_empty(connection):
                 _make_tables(connection, fingerprint_key_id)
-            check_identity(connection)
+            self.log_id, self.fingerprint_key_id = identify(connection, self._path)
         except BaseException:
             connection.close()
             raise
@@ -117,13 +121,14 @@ class SqliteWriter:
         """
         until = time.monotonic() + self._deadline
         self._waiting.append(pending)
-        if not self._lead.acquire(timeout=self._deadline):
+        if self._lead.acquire(timeout=self._deadline):
+            try:
+                while not pending.done:
+                    self._commit_waiting(until)
+            finally:
+                self._lead.release()
+        else:
             self._withdraw(pending)
-        try:
-            while not pending.done:
-                self._commit_waiting(until)
-        finally:
-            self._lead.release()
         if pending.error is not None:
             raise pending.error
 
@@ -131,8 +136,10 @@ class SqliteWriter:
         try:
             self._waiting.remove(pending)
         except ValueError:
-            raise AuditTimeout("the deadline passed while another thread was committing this entry") from None
-        raise AuditUnavailable("the log was busy until the deadline; the entry was not written")
+            if not pending.done:
+                raise AuditTimeout("the deadline passed while another thread was committing this entry") from None
+        else:
+            raise AuditUnavailable(f"{self._path} was busy until the deadline; the entry was not written")
 
     def _commit_waiting(self, until: float) -> None:
         batch: list[Pending] = []
@@ -142,8 +149,8 @@ class SqliteWriter:
             self._commit(batch, until)
         except StoreError as error:
             _fail(batch, error)
-        except sqlite3.Error as error:
-            _fail(batch, fault_of(error))
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            _fail(batch, fault_of(error, self._path))
         except BaseException:
             _fail(batch, AuditTimeout("the commit was interrupted"))
             raise
@@ -156,7 +163,7 @@ class SqliteWriter:
             raise LogClosed
         store = self._opened()
         with store.lock.held(until):
-            self._check_file(store)
+            self._check_files(store)
             store.connection.execute("BEGIN IMMEDIATE")
             try:
                 self._insert(store.connection, batch)
@@ -165,21 +172,23 @@ class SqliteWriter:
                 if store.connection.in_transaction:
                     store.connection.execute("ROLLBACK")
                 raise
-            self._check_file(store)
+            self._check_files(store)
 
     def _opened(self) -> _Store:
-        # None after a fork, since a connection must not be shared, and after the file was replaced.
+        # None after a fork, since a connection must not be shared.
         return self._store or self._open(self.fingerprint_key_id)
 
     def _insert(self, connection: sqlite3.Connection, batch: list[Pending]) -> None:
-        new = batch
         try:
-            connection.executemany(_INSERT, self._rows(connection, new))
+            connection.executemany(_INSERT, self._rows(connection, batch))
         except sqlite3.IntegrityError:
             connection.execute("ROLLBACK")
             connection.execute("BEGIN IMMEDIATE")
-            new = [pending for pending in batch if not _known(connection, pending, batch)]
+            first = {pending.event_id: pending for pending in reversed(batch)}
+            new = [each for each in batch if first[each.event_id] is each and not _settled(connection, each)]
             connection.executemany(_INSERT, self._rows(connection, new))
+            for twin in (each for each in batch if first[each.event_id] is not each):
+                _settled(connection, twin)
 
     def _rows(self, connection: sqlite3.Connection, batch: list[Pending]) -> list[tuple[int, str, bytes, bytes]]:
         seq, head = connection.execute(_HEAD).fetchone() or (0, GENESIS)
@@ -191,10 +200,11 @@ class SqliteWriter:
             rows.append((seq, pending.body.decode("utf-8"), pending.leaf_hash, head))
         return rows
 
-    def _check_file(self, store: _Store) -> None:
+    def _check_files(self, store: _Store) -> None:
         """Notice a file that was deleted or replaced: it would take our commits with it, acknowledged and lost."""
-        if _identity(self._path) != store.file:
-            raise AuditUnavailable("the database file was removed or replaced while it was in use")
+        found = _files(self._paths)
+        if found is None or found != store.files:
+            raise AuditUnavailable(f"{self._path}, or its -wal, was removed or replaced while it was in use")
 
     @property
     def closed(self) -> bool:
@@ -208,12 +218,12 @@ class SqliteWriter:
 
     def head(self) -> int:
         """Return the sequence number of the last entry, 0 for an empty log."""
-        with self._lead, translated():
+        with self._lead, translated(self._path):
             return int((self._opened().connection.execute(_HEAD).fetchone() or (0,))[0])
 
     def adopt_key(self, fingerprint_key_id: str) -> None:
         """From now on the log's fingerprints are made with another key."""
-        with self._lead, translated():
+        with self._lead, translated(self._path):
             self._opened().connection.execute("UPDATE log SET fingerprint_key_id = ?", (fingerprint_key_id,))
         self.fingerprint_key_id = fingerprint_key_id
 
@@ -226,8 +236,19 @@ class SqliteWriter:
                 self._store.lock.close()
                 self._store = None
 
-    def after_fork(self) -> None:
-        """In a forked child: new locks, an empty queue, and the parent's connection left alone, not even closed."""
+    def before_fork(self) -> None:
+        """Let a commit end: SQLite would hand its locks down to the child, where nobody could give them up."""
+        if self._lead.acquire(timeout=self._deadline):
+            self._forking = True
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        if self._forking:
+            self._forking = False
+            self._lead.release()
+
+    def after_fork_in_child(self) -> None:
+        """Begin anew: new locks, an empty queue, and the parent's connection left alone, not even closed."""
         closed = self._closed
         if self._store is not None:
             self._store.lock.close()
@@ -236,19 +257,15 @@ class SqliteWriter:
         self._closed = closed
 
 
-def _known(connection: sqlite3.Connection, pending: Pending, batch: list[Pending]) -> bool:
+def _settled(connection: sqlite3.Connection, pending: Pending) -> bool:
     """Settle an entry whose event_id is taken: the same content gets the first receipt, other content an error."""
     row = connection.execute(_BY_EVENT_ID, (pending.event_id,)).fetchone()
-    if row is not None:
-        seq, body, head = row
-        pending.seq, pending.chain_hash = seq, head
-        if not same_content(body, pending.body):
-            pending.error = EventConflict(pending.event_id, seq)
-        return True
-    first = next(other for other in batch if other.event_id == pending.event_id)
-    if first is pending:
+    if row is None:
         return False
-    pending.error = AuditUnavailable("the same event_id was recorded at the same moment; record it again")
+    seq, body, head = row
+    pending.seq, pending.chain_hash, pending.repeated = seq, head, True
+    if not same_content(body, pending.body):
+        pending.error = EventConflict(pending.event_id, seq)
     return True
 
 
@@ -274,12 +291,12 @@ def _make_tables(connection: sqlite3.Connection, fingerprint_key_id: str) -> Non
     connection.execute("COMMIT")
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _files(paths: tuple[Path, Path]) -> _Files | None:
+    """Return which files stand there: device and inode of each. None where one is missing."""
     try:
-        found = path.stat()
+        return tuple((found.st_dev, found.st_ino) for found in map(Path.stat, paths))
     except OSError:
         return None
-    return found.st_dev, found.st_ino
 
 
 _DIALECT = sqlite.dialect()
@@ -290,14 +307,20 @@ _INSERT = str(
 )
 _HEAD = "SELECT seq, chain_hash FROM entry ORDER BY seq DESC LIMIT 1"
 _BY_EVENT_ID = "SELECT seq, body, chain_hash FROM entry WHERE event_id = ?"
-_LOG = "SELECT log_id, fingerprint_key_id FROM log"
 _writers: weakref.WeakSet[SqliteWriter] = weakref.WeakSet()
 _inherited: list[sqlite3.Connection] = []
 
 
-def _after_fork() -> None:
-    for writer in list(_writers):
-        writer.after_fork()
+def _each(step: Callable[[SqliteWriter], None]) -> Callable[[], None]:
+    def tell_all() -> None:
+        for writer in list(_writers):
+            step(writer)
+
+    return tell_all
 
 
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(
+    before=_each(SqliteWriter.before_fork),
+    after_in_parent=_each(SqliteWriter.after_fork_in_parent),
+    after_in_child=_each(SqliteWriter.after_fork_in_child),
+)
