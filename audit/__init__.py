@@ -7,12 +7,30 @@ Quick start::
     with AuditLog.open("sqlite:///audit.db") as log, log.scope(agent="mail-agent", task="t-42"):
         with log.use(token=token, resource=mail, action=Action(name="read_mail")) as use:
             use.status_code = 200
+
+Each name is loaded when it is first used, so that the command line starts quickly.
 """
 
-from .fingerprint_key import load_fingerprint_key
-from .log import AuditLog
-from .reader import AuditReader
-from .scope import scope
-from .use import Use
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["AuditLog", "AuditReader", "Use", "load_fingerprint_key", "scope"]
+if TYPE_CHECKING:
+    from .fingerprint_key import load_fingerprint_key
+    from .log import AuditLog
+    from .reader import AuditReader
+    from .use import Use
+
+__all__ = ["AuditLog", "AuditReader", "Use", "load_fingerprint_key"]
+
+_HOMES = {
+    "AuditLog": "log",
+    "AuditReader": "reader",
+    "Use": "use",
+    "load_fingerprint_key": "fingerprint_key",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -15,6 +15,7 @@ from pathlib import Path
 from counterfoil.schemas import FingerprintKey, InvalidKey
 
 _VARIABLE = "COUNTERFOIL_FINGERPRINT_KEY"
+_LONGEST = 1024
 _ADVICE = "Make one with: python3 -c 'import secrets; print(secrets.token_hex(32))'"
 
 
@@ -25,7 +26,7 @@ def load_fingerprint_key() -> FingerprintKey:
     if named := os.environ.get(f"{_VARIABLE}_FILE"):
         return _read(Path(named))
     path = _default_path()
-    return _read(path) if path.exists() else _make(path)
+    return _read(path) if os.path.lexists(path) else _make(path)
 
 
 def _default_path() -> Path:
@@ -45,11 +46,13 @@ def _read(path: Path) -> FingerprintKey:
     try:
         with path.open(encoding="ascii") as file:
             mode = os.fstat(file.fileno()).st_mode
-            text = file.read(1024)
+            text = file.read(_LONGEST + 1)
     except (OSError, UnicodeDecodeError):
         raise InvalidKey(f"the fingerprint key file {path.name} cannot be read", advice=_ADVICE) from None
     if stat.S_IMODE(mode) & 0o077:
         raise InvalidKey(f"other users can read the fingerprint key file {path.name}", advice=f"chmod 600 {path.name}")
+    if len(text) > _LONGEST:
+        raise InvalidKey(f"the fingerprint key file {path.name} is longer than {_LONGEST} characters", advice=_ADVICE)
     return _parse(text, f"the fingerprint key file {path.name}")
 
 
@@ -59,15 +62,15 @@ def _make(path: Path) -> FingerprintKey:
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-            file.write(secret.hex() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        file = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         try:
+            os.write(file, secret.hex().encode() + b"\n")
+            os.fsync(file)
             os.link(draft, path)
         except FileExistsError:
             return _read(path)
         finally:
+            os.close(file)
             draft.unlink()
     except OSError as error:
         raise InvalidKey(

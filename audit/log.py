@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import importlib.metadata
+import contextvars
 import os
 import secrets
 import socket
 import threading
 import uuid
+import weakref
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self
@@ -28,13 +28,11 @@ from counterfoil.schemas import (
     StoreError,
 )
 from counterfoil.schemas.entry import LOG_MEMBERS, canonical_bytes, leaf_hash
-from counterfoil.schemas.events import EVENT_TYPES
+from counterfoil.schemas.events import EVENT_TYPES, stated
 from counterfoil.schemas.values import rfc3339
 
 from .address import address_of
-from .capture.process import this_process
 from .fingerprint_key import load_fingerprint_key
-from .redaction import Redactor
 from .scope import current_scope, current_trace, scope
 from .use import Use, use_fields
 
@@ -43,6 +41,8 @@ if TYPE_CHECKING:
 
     from counterfoil.exporters.sql import Pending, SqliteWriter
     from counterfoil.schemas import Action, Binding, Proof, Resource, SignerProcess, Token
+
+    from .redaction import Redactor
 
 
 class AuditLog:
@@ -55,10 +55,9 @@ class AuditLog:
         self._writer = writer
         self._redactor = redactor
         self._log_id = writer.log_id.hex()
-        self._lost_outcomes = 0
-        self._counting = threading.Lock()
-        self._begin_producing()
         self.fingerprint_key = key
+        self.begin_producing()
+        _logs.add(self)
 
     @classmethod
     def open(
@@ -76,6 +75,8 @@ class AuditLog:
         it. Raises ``KeyMismatch``, ``InvalidKey``, ``ConfigurationError`` and ``StoreError``.
         """
         from counterfoil.exporters.sql import SqliteWriter, path_of
+
+        from .redaction import Redactor
 
         key = fingerprint_key or load_fingerprint_key()
         writer = SqliteWriter(path_of(address_of(address)), deadline=deadline, fingerprint_key_id=key.key_id)
@@ -96,6 +97,8 @@ class AuditLog:
 
     async def arecord(self, event: Event) -> Receipt:
         """Record one event without blocking the event loop. A cancelled caller's entry is still written."""
+        import asyncio
+
         pending = self._seal(event)
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._commit, pending))
 
@@ -111,6 +114,8 @@ class AuditLog:
         context: Context | None = None,
     ) -> Use:
         """Surround a use of a credential: ``with`` or ``async with`` writes the intent before, the outcome after."""
+        from .capture.process import this_process
+
         fields = use_fields(
             token=token,
             resource=resource,
@@ -139,7 +144,7 @@ class AuditLog:
         if self._writer.closed:
             return
         try:
-            self.record(LogEvent(change=LogChange.CLOSED, log_id=self._log_id))
+            self._tell(LogEvent(change=LogChange.CLOSED, log_id=self._log_id))
         except StoreError as error:
             diagnostics().warning("the closing was not recorded", code=error.code)
         self._writer.close()
@@ -152,10 +157,24 @@ class AuditLog:
     ) -> None:
         self.close()
 
-    def note_lost_outcome(self, error: StoreError) -> None:
+    def begin_producing(self) -> None:
+        """Count from 1, as a producer of its own: when the log is opened, and in a forked child."""
+        self._counting = threading.Lock()
+        self._number = 0
+        self._raised: list[int] = []
+        self._lost_outcomes = 0
+        self._producer: dict[str, Any] = {
+            "id": secrets.token_hex(8),
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "library": _library(),
+        }
+
+    def note_lost_outcome(self, error: Exception) -> None:
         """Remember that an outcome could not be written; the next entry that can be is followed by a gap entry."""
-        self._lost_outcomes += 1
-        diagnostics().error("an outcome was not recorded", code=error.code)
+        with self._counting:
+            self._lost_outcomes += 1
+        diagnostics().error("an outcome was not recorded", error=type(error).__name__)
 
     def _seal(self, event: Event) -> Pending:
         """Turn an event into what is to be stored: surroundings added, secrets removed, canonical, hashed."""
@@ -183,6 +202,8 @@ class AuditLog:
         except BaseException:
             self._declare_later(pending.numbers)
             raise
+        if pending.repeated:
+            self._declare_later(pending.numbers)
         if self._lost_outcomes:
             self._record_gap()
         return Receipt(self._log_id, pending.seq, uuid.UUID(pending.event_id), pending.chain_hash.hex())
@@ -192,7 +213,12 @@ class AuditLog:
             lost, self._lost_outcomes = self._lost_outcomes, 0
         if lost:
             reason = "outcomes could not be written; their intents stand"
-            self._commit(self._seal(LogEvent(change=LogChange.GAP, count=lost, reason=reason)))
+            try:
+                self._tell(LogEvent(change=LogChange.GAP, count=lost, reason=reason))
+            except StoreError as error:  # the entry before it was written: its caller must not hear of this one
+                with self._counting:
+                    self._lost_outcomes += lost
+                diagnostics().warning("a gap was not recorded yet", code=error.code)
 
     def _record_opening(self, *, accept_new_key: bool) -> None:
         key_id, stored = self.fingerprint_key.key_id, self._writer.fingerprint_key_id
@@ -201,31 +227,23 @@ class AuditLog:
         if self._writer.head() == 0:
             # Derived, so that of two processes that open a new log at once only one creates it.
             first = Context(event_id=uuid.uuid5(uuid.NAMESPACE_URL, f"counterfoil:{self._log_id}"))
-            self.record(
+            self._tell(
                 LogEvent(context=first, change=LogChange.CREATED, log_id=self._log_id, fingerprint_key_id=stored)
             )
         if key_id != stored:
-            self.record(LogEvent(change=LogChange.KEY_ROTATED, log_id=self._log_id, fingerprint_key_id=key_id))
+            self._tell(LogEvent(change=LogChange.KEY_ROTATED, log_id=self._log_id, fingerprint_key_id=key_id))
             self._writer.adopt_key(key_id)
-        self.record(LogEvent(change=LogChange.OPENED, log_id=self._log_id, fingerprint_key_id=key_id))
+        self._tell(LogEvent(change=LogChange.OPENED, log_id=self._log_id, fingerprint_key_id=key_id))
 
-    def _begin_producing(self) -> None:
-        self._number = 0
-        self._raised: list[int] = []
-        self._producer: dict[str, Any] = {
-            "id": secrets.token_hex(8),
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "library": _library(),
-        }
+    def _tell(self, event: LogEvent) -> None:
+        """Record something about the log itself: it belongs to no scope and no trace."""
+        contextvars.Context().run(self.record, event)
 
     def _next_number(self) -> tuple[int, list[int]]:
         """Count this call, and take the numbers of earlier calls that raised, to declare them."""
         with self._counting:
-            if self._producer["pid"] != os.getpid():  # a forked child is a producer of its own
-                self._begin_producing()
             self._number += 1
-            raised, self._raised = self._raised, []
+            raised, self._raised = self._raised[:_MOST_DECLARED], self._raised[_MOST_DECLARED:]
             return self._number, raised
 
     def _declare_later(self, numbers: list[int]) -> None:
@@ -237,20 +255,29 @@ def _body_of(event: Event) -> dict[str, Any]:
     """Return the event in JSON form, with what surrounds it where the caller did not say so itself."""
     if type(event) not in _RECORDABLE:
         raise InvalidEvent((("", "only the five kinds of event can be recorded"),))
-    body = event.model_dump(mode="json", exclude_none=True)
-    stated, around = event.context.model_fields_set, current_scope()
+    body = stated(event)
+    said, around = event.context.model_fields_set, current_scope()
     own = {name: value for name, value in body["context"].items() if name not in LOG_MEMBERS}
     surroundings = around.context | current_trace()
-    body["context"] = own | {name: value for name, value in surroundings.items() if name not in stated}
-    body.update(
-        {name: part for name, part in around.parts.items() if name in body and name not in event.model_fields_set}
-    )
+    body["context"] = own | {name: value for name, value in surroundings.items() if name not in said}
+    for name in around.parts.keys() & type(event).model_fields.keys() - event.model_fields_set:
+        body[name] = around.parts[name]
     return body
 
 
 @cache
 def _library() -> str:
-    return f"counterfoil/{importlib.metadata.version('counterfoil')}"
+    from importlib.metadata import version
+
+    return f"counterfoil/{version('counterfoil')}"
+
+
+def _after_fork() -> None:
+    for log in list(_logs):
+        log.begin_producing()
 
 
 _RECORDABLE = frozenset(EVENT_TYPES.values())
+_MOST_DECLARED = 256  # numbers in one entry: after a long outage all would not fit
+_logs: weakref.WeakSet[AuditLog] = weakref.WeakSet()
+os.register_at_fork(after_in_child=_after_fork)

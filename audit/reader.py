@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Self
 
 from .address import address_of
 from .integrity.verify import Verification, verify_chain
-from .review.incident import Incident, gather_incident
 
 if TYPE_CHECKING:
     import os
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from counterfoil.exporters.filter import Filter
     from counterfoil.exporters.sql import SqliteReader
     from counterfoil.schemas import Entry
+
+    from .review.incident import Incident
 
 
 class AuditReader:
@@ -59,6 +60,8 @@ class AuditReader:
 
     def incident(self, subject: str) -> Incident:
         """Gather what is known about a token fingerprint, a key thumbprint or an event id."""
+        from .review.incident import gather_incident
+
         return gather_incident(self._store, subject)
 
     def verify(self, *, on_progress: Callable[[int], None] | None = None) -> Verification:

@@ -76,11 +76,15 @@ def scope(  # noqa: PLR0913 -- one keyword a fact
 
 
 def _members(given: dict[str, Any]) -> dict[str, Any]:
-    return Context(**given).model_dump(mode="json", exclude_none=True, include=set(given))
+    return Context(**given).model_dump(mode="json", exclude_none=True, exclude_unset=True)
 
 
 def _parts(**given: Approval | KeyCustody | None) -> dict[str, Any]:
-    return {name: part.model_dump(mode="json", exclude_none=True) for name, part in given.items() if part is not None}
+    return {
+        name: part.model_dump(mode="json", exclude_none=True, exclude_unset=True)
+        for name, part in given.items()
+        if part is not None
+    }
 
 
 def current_trace() -> dict[str, str]:

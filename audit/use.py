@@ -15,7 +15,6 @@ from counterfoil.schemas import (
     Proof,
     Resource,
     SignerProcess,
-    StoreError,
     Token,
 )
 from counterfoil.schemas.values import new_event_id
@@ -40,7 +39,7 @@ class Recorder(Protocol):
         """Record one event without blocking the event loop."""
         ...
 
-    def note_lost_outcome(self, error: StoreError) -> None:
+    def note_lost_outcome(self, error: Exception) -> None:
         """Remember that an outcome could not be written."""
         ...
 
@@ -79,7 +78,7 @@ class Use:
         """Write the outcome. A failure to do so never replaces the action's own result; it becomes a gap entry."""
         try:
             self._log.record(self._outcome(kind))
-        except StoreError as failure:
+        except Exception as failure:  # noqa: BLE001 -- the action is done, and a caller would repeat it
             self._log.note_lost_outcome(failure)
 
     async def __aenter__(self) -> Self:
@@ -93,7 +92,7 @@ class Use:
         """Write the outcome without blocking the loop."""
         try:
             await self._log.arecord(self._outcome(kind))
-        except StoreError as failure:
+        except Exception as failure:  # noqa: BLE001 -- as above
             self._log.note_lost_outcome(failure)
 
     def _intent(self) -> CredentialUse:

@@ -7,7 +7,8 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING
 
-from counterfoil.audit import AuditLog, AuditReader, scope
+from counterfoil.audit import AuditLog, AuditReader
+from counterfoil.audit.scope import scope
 
 from .figure import Figure, alternately, micro
 from .sample import KEY, SURROUNDINGS, event
@@ -39,8 +40,10 @@ def _one_thread(folder: Path) -> Figure:
             bare.execute("INSERT INTO entry (seq, body, leaf_hash, chain_hash) VALUES (?, ?, ?, ?)", row)
             bare.execute("COMMIT")
 
+        events = iter([event() for _ in range(_TIMES + 200)])
+
         def ours() -> None:
-            log.record(event())
+            log.record(next(events))
 
         alternately(ours, insert, 200)
         measured, baseline = alternately(ours, insert, _TIMES)

@@ -8,6 +8,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from counterfoil.audit.redaction import Redactor
+from counterfoil.schemas.events import stated
 
 from .figure import Figure, median, micro
 from .sample import event
@@ -38,7 +39,7 @@ def measure(_: Path) -> list[Figure]:
 
 
 def _two_kilobytes(attributes: dict[str, Any]) -> dict[str, Any]:
-    body = event().model_dump(mode="json", exclude_none=True)
+    body = stated(event())
     body["context"]["attributes"] = attributes
     return body
 

@@ -7,7 +7,8 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from counterfoil.audit import AuditLog, scope
+from counterfoil.audit import AuditLog
+from counterfoil.audit.scope import scope
 from counterfoil.exporters.sql.sqlite import connect
 from counterfoil.schemas import (
     Action,

@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from .action import Action, Resource
 from .approval import Approval
@@ -171,8 +171,23 @@ EVENT_TYPES: dict[str, type[Event]] = {
 }
 """The event classes by kind."""
 
-EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
+EVENT: TypeAdapter[Event] = TypeAdapter(
+    Annotated[Event, Field(discriminator="kind")], config=ConfigDict(defer_build=True)
+)
 """Validates the union. For callers and readers there are ``parse_event`` and ``read_event``."""
+
+
+def stated(event: Event) -> dict[str, Any]:
+    """Return what an event states, in JSON form: what is to be sealed, but for what the log adds.
+
+    What nobody stated is left out, and reads back as the default that it has: unknown. Kind, ``event_id`` and observer
+    always stand there.
+    """
+    body = event.model_dump(mode="json", exclude_none=True, exclude_unset=True)
+    identity = {"event_id": str(event.context.event_id), "observer": event.context.observer.value}
+    body["kind"] = event.kind.value
+    body["context"] = identity | body.get("context", {})
+    return body
 
 
 def parse_event(body: str | bytes) -> Event:

@@ -40,7 +40,7 @@ class Part(BaseModel, metaclass=_QuietErrors):
     """One part of a record. Frozen; a caller's unknown member is an error; a reader keeps what it does not know."""
 
     # "allow" is what lets unknown members of a newer log survive; every way in for a caller passes "forbid".
-    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True, validate_default=False)
+    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:

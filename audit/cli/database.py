@@ -15,7 +15,9 @@ def path(db: Db = None) -> None:
     from counterfoil.audit.address import address_of
     from counterfoil.exporters.sql import path_of
 
-    typer.echo(str(path_of(address_of(db)).absolute()))
+    from .render import plain
+
+    typer.echo(plain(str(path_of(address_of(db)).absolute())))
 
 
 @db_app.command()

@@ -14,9 +14,9 @@ def demo(
         bool, typer.Option("--keep", help="Keep the log also without --db, in a temporary folder.")
     ] = False,
 ) -> None:
-    """Play an agent's work and a theft of its token on this machine, and tell what the log shows.
+    """Play an agent's work, and a theft of its token.
 
-    Separate processes on the loopback, no mock: an authorization server, an API, an agent, and a thief who replays a
+    Then tells what the log shows. Separate processes on the loopback, no mock: an authorization server, an API, an agent, and a thief who replays a
     token that the agent's tool trace leaked. $COUNTERFOIL_DB is not used: what is played stays out of real logs.
     """
     import tempfile

@@ -18,16 +18,18 @@ def incident(
     db: Db = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print who used a credential, for what, where, with which approval, as each side saw it.
+    """Tell the story of one credential.
 
-    A use that a resource server saw and no agent recorded is marked: it may be somebody else's.
+    Prints who used it, for what, where, with which approval, as each side saw it. A use that a resource server saw and no agent recorded is marked: it may be somebody else's.
     """
     from counterfoil.audit.reader import AuditReader
+
+    from .render import plain_json
 
     with AuditReader.open(db) as reader:
         found = reader.incident(subject)
         if as_json:
-            typer.echo(_as_json(found))
+            typer.echo(plain_json(_as_json(found)))
         else:
             _print_incident(found)
 
@@ -94,10 +96,12 @@ def _who(event: CredentialUse) -> str:
 
 
 def _approval(event: CredentialUse) -> str:
+    from counterfoil.schemas import Requirement
+
     approval = event.approval
     if approval.approval_id:
         return f"{approval.approval_id} {approval.decision}"
-    return "" if approval.requirement == "unknown" else f"{approval.requirement}, none"
+    return "" if approval.requirement is Requirement.UNKNOWN else f"{approval.requirement}, none"
 
 
 def _print_summary(found: Incident) -> None:

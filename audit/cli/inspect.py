@@ -28,16 +28,20 @@ def inspect(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read a raw HTTP request on stdin and print the events that would be recorded: one for each credential."""
+    """Print what would be recorded of a request.
+
+    Reads a raw HTTP request on stdin and records nothing. There is one event for each credential.
+    """
     from counterfoil.audit.capture import parse_raw_request
     from counterfoil.audit.redaction import Redactor
     from counterfoil.schemas import canonical_bytes
+    from counterfoil.schemas.events import stated
 
     occurred_at = datetime.fromisoformat(parse_time(now)) if now else datetime.now(UTC)
     request = parse_raw_request(_read_stdin(), base_url)
     redactor = Redactor()
     for event in _events(request, occurred_at):
-        body = event.model_dump(mode="json", exclude_none=True)
+        body = stated(event)
         body["context"]["redactions"] = redactor.event(body)
         if as_json:
             typer.echo(canonical_bytes(body))

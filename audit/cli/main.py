@@ -7,6 +7,7 @@ stands in a module of its own and imports what it needs when it runs, so that ``
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -21,6 +22,9 @@ from .redact import redact
 from .schema import schema
 from .show import show
 from .verify import verify
+
+if TYPE_CHECKING:
+    from counterfoil.schemas.errors import CounterfoilError
 
 app = typer.Typer(
     name="counterfoil",
@@ -38,19 +42,25 @@ app.add_typer(db_app, name="db")
 
 def main() -> None:
     """Run the command line: our errors become a sentence and advice on stderr, and an exit code."""
-    from counterfoil.schemas.errors import CounterfoilError
-
     if reconfigure := getattr(sys.stdout, "reconfigure", None):
         reconfigure(errors="backslashreplace")  # not every terminal can show every stored character
     try:
         app()
-    except CounterfoilError as error:
-        from .render import plain
+    except Exception as error:
+        from counterfoil.schemas.errors import CounterfoilError
 
-        typer.echo(plain(f"counterfoil: {error}"), err=True)
-        for line in error.advice.splitlines():
-            typer.echo(plain(f"  {line}"), err=True)
+        if not isinstance(error, CounterfoilError):
+            raise
+        _explain(error)
         sys.exit(exit_code(error))
+
+
+def _explain(error: CounterfoilError) -> None:
+    from .render import plain
+
+    typer.echo(plain(f"counterfoil: {error}"), err=True)
+    for line in error.advice.splitlines():
+        typer.echo(plain(f"  {line}"), err=True)
 
 
 def exit_code(error: Exception) -> int:

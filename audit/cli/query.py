@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import AsJson, Db, parse_time
+from .options import AsJson, Db, a_digest, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,9 +21,14 @@ _TABLE_LIMIT = 100
 def query(  # noqa: PLR0913 -- one option a filter
     *,
     db: Db = None,
-    token: Annotated[str | None, typer.Option(help="Fingerprint of the credential.")] = None,
+    token: Annotated[
+        str | None, typer.Option(help="Fingerprint of the credential.", callback=a_digest("Fingerprint"))
+    ] = None,
     token_stdin: Annotated[bool, typer.Option("--token-stdin", help="Read a raw credential from stdin.")] = False,
-    key: Annotated[str | None, typer.Option(help="Thumbprint of the proof key or certificate.")] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(help="Thumbprint of the proof key or certificate.", callback=a_digest("Thumbprint")),
+    ] = None,
     token_class: Annotated[str | None, typer.Option("--class", help="Token class, such as bearer_opaque.")] = None,
     binding: Annotated[str | None, typer.Option(help="Binding method, such as dpop.")] = None,
     audience: Annotated[str | None, typer.Option(help="One of the token's audiences.")] = None,
@@ -35,7 +41,7 @@ def query(  # noqa: PLR0913 -- one option a filter
     use: Annotated[str | None, typer.Option(help="Use id, joining intent and outcome.")] = None,
     approval: Annotated[str | None, typer.Option(help="Approval id.")] = None,
     proof: Annotated[str | None, typer.Option(help="Result of the proof, such as fail.")] = None,
-    proof_id: Annotated[str | None, typer.Option(help="Proof id.")] = None,
+    proof_id: Annotated[str | None, typer.Option(help="Proof id.", callback=a_digest("Sha256"))] = None,
     outcome: Annotated[str | None, typer.Option(help="Outcome, such as executed or refused.")] = None,
     observer: Annotated[str | None, typer.Option(help="Seen from: agent, resource_server …")] = None,
     kind: Annotated[str | None, typer.Option(help="Kind of event.")] = None,
@@ -44,15 +50,15 @@ def query(  # noqa: PLR0913 -- one option a filter
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many; a table shows 100 unless told.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the entries that match every filter, in the order in which they were recorded.
+    """Find entries.
 
-    With --json, one line each: {"seq", "chain_hash", "event"}.
+    Prints those that match every filter, in the order in which they were recorded. With --json, one line each: {"seq", "chain_hash", "event"}.
     """
     from counterfoil.audit.reader import AuditReader
     from counterfoil.exporters.filter import Filter
 
     wanted = Filter(
-        token_fingerprint=_fingerprint_from_stdin() if token_stdin else token,
+        token_fingerprint=token,
         key_thumbprint=key,
         token_class=token_class,
         binding_method=binding,
@@ -74,6 +80,8 @@ def query(  # noqa: PLR0913 -- one option a filter
         until=parse_time(until) if until else None,
     )
     with AuditReader.open(db) as reader:
+        if token_stdin:
+            wanted = replace(wanted, token_fingerprint=_fingerprint_from_stdin(reader.fingerprint_key_id))
         if as_json:
             print_lines(reader.find(wanted, limit=limit))
         else:
@@ -81,16 +89,26 @@ def query(  # noqa: PLR0913 -- one option a filter
 
 
 def print_lines(entries: Iterable[Entry]) -> None:
-    """Print entries as JSON lines. The body is given as it was sealed, byte for byte."""
+    """Print entries as JSON lines. The body is given as it was sealed; only what is not printable is escaped."""
+    from .render import plain_json
+
     for entry in entries:
-        typer.echo(f'{{"seq":{entry.seq},"chain_hash":"{entry.chain_hash.hex()}","event":{entry.body}}}')
+        line = f'{{"seq":{entry.seq},"chain_hash":"{entry.chain_hash.hex()}","event":{entry.body}}}'
+        typer.echo(plain_json(line))
 
 
-def _fingerprint_from_stdin() -> str:
+def _fingerprint_from_stdin(key_id: str) -> str:
+    """Return the fingerprint of a raw credential. With another key than the log's it would find nothing, in silence."""
     from counterfoil.audit.fingerprint_key import load_fingerprint_key
-    from counterfoil.schemas import Fingerprint
+    from counterfoil.schemas import Fingerprint, KeyMismatch
 
-    return Fingerprint.of(sys.stdin.read().strip(), load_fingerprint_key())
+    key = load_fingerprint_key()
+    if key.key_id != key_id:
+        raise KeyMismatch(key_id, key.key_id)
+    credential = sys.stdin.buffer.read().strip()
+    if not credential:
+        raise typer.BadParameter("there is no credential on stdin", param_hint="--token-stdin")
+    return Fingerprint.of(credential, key)
 
 
 def _print_table(entries: list[Entry], limit: int) -> None:

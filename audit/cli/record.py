@@ -10,9 +10,9 @@ from .options import Db
 
 
 def record(db: Db = None) -> None:
-    """Record events given as JSON lines on stdin, and print a receipt for each.
+    """Record events from JSON lines on stdin.
 
-    A line that cannot be recorded is named by number and path, never by value; the others are recorded, and the exit
+    Prints a receipt for each. A line that cannot be recorded is named by number and path, never by value; the others are recorded, and the exit
     code is 1.
     """
     import json

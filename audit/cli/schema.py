@@ -6,7 +6,7 @@ import typer
 
 
 def schema() -> None:
-    """Print the JSON Schema (2020-12) of the events that can be recorded."""
+    """Print the JSON Schema of the events."""
     import json
 
     from counterfoil.schemas import event_json_schema

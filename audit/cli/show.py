@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .options import AsJson, Db
+
+if TYPE_CHECKING:
+    from counterfoil.schemas import Entry
 
 
 def show(
@@ -14,7 +17,7 @@ def show(
     db: Db = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print one entry, member by member."""
+    """Print one entry."""
     from counterfoil.audit.reader import AuditReader
 
     from .query import print_lines
@@ -27,14 +30,19 @@ def show(
     if as_json:
         print_lines([entry])
         return
-    _print_members({"seq": seq, "chain_hash": entry.chain_hash.hex(), **_json(entry.body)})
+    _print_members({"seq": seq, "chain_hash": entry.chain_hash.hex(), **_members(entry)})
 
 
-def _json(body: str) -> dict[str, Any]:
+def _members(entry: Entry) -> dict[str, Any]:
+    """Return the body's members, whatever they are. Raises ``StoreCorrupt`` for a body that nobody sealed so."""
     import json
 
-    parsed: dict[str, Any] = json.loads(body)
-    return parsed
+    from counterfoil.schemas import StoreCorrupt
+
+    try:
+        return {**json.loads(entry.body)}
+    except (ValueError, TypeError, RecursionError):
+        raise StoreCorrupt(f"entry {entry.seq} was damaged: its body is no JSON object") from None
 
 
 def _print_members(members: dict[str, Any]) -> None:

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def verify(db: Db = None, as_json: AsJson = False) -> None:
-    """Check every hash and sequence number of the log. Exit 1, and the first bad entry, when one does not hold."""
+    """Check that nothing was altered.
+
+    Follows every hash and sequence number. Exits 1 and names the first entry that does not hold.
+    """
     from counterfoil.audit.reader import AuditReader
 
     from .progress import progress

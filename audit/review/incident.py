@@ -12,7 +12,18 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
 from counterfoil.exporters.filter import Filter
-from counterfoil.schemas import ApprovalEvent, CredentialUse, InvalidDigest, InvalidEvent, Observer, Phase
+from counterfoil.schemas import (
+    ApprovalEvent,
+    Binding,
+    Compromise,
+    CredentialChange,
+    CredentialUse,
+    InvalidDigest,
+    InvalidEvent,
+    Observer,
+    Phase,
+    Token,
+)
 from counterfoil.schemas.values import Fingerprint, Thumbprint
 
 if TYPE_CHECKING:
@@ -80,10 +91,18 @@ def _wanted(store: Finder, subject: str) -> Filter:
     except InvalidDigest:
         pass
     entry = store.by_event_id(subject.lower())
-    event = entry.event if entry else None
-    if isinstance(event, CredentialUse) and event.token.fingerprint:
-        return Filter(token_fingerprint=event.token.fingerprint)
-    raise InvalidEvent((("subject", "no fingerprint, no key thumbprint, and no recorded use of this event id"),))
+    match entry.event if entry else None:
+        case CredentialUse(token=Token(fingerprint=token), binding=Binding(key_thumbprint=key)):
+            pass
+        case CredentialChange(token=Token(fingerprint=token), binding=Binding(key_thumbprint=key)):
+            pass
+        case Compromise(fingerprint=token, key_thumbprint=key):
+            pass
+        case _:
+            token = key = None
+    if token or key:
+        return Filter(token_fingerprint=token) if token else Filter(key_thumbprint=key)
+    raise InvalidEvent((("subject", "no fingerprint, no key thumbprint, and no event that names a credential"),))
 
 
 def _without_followed_intents(entries: list[Entry]) -> list[Entry]:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import ColumnElement, bindparam, exists, func, or_, select, text
+from sqlalchemy import ColumnElement, bindparam, case, exists, func, or_, select, text
 from sqlalchemy.dialects import sqlite
 
 from counterfoil.schemas import Entry
@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..filter import Filter
+
+_UNSTATED: Final = {
+    "token_class": "unknown",
+    "binding_method": "unknown",
+    "proof_result": "unknown",
+    "outcome": "unknown",
+    "phase": "complete",
+}
+"""What a filter is to find where nobody stated anything: bodies hold only what was stated."""
 
 _PAGE: Final = 500
 _ROWS: Final = 2000
@@ -97,7 +106,10 @@ class SqliteReader:
 
     def _rows(self, statement: str, parameters: dict[str, Any] | None = None) -> list[Any]:
         with self._turn, translated(self.path):
-            return self._connection.execute(statement, parameters or {}).fetchall()
+            try:
+                return self._connection.execute(statement, parameters or {}).fetchall()
+            except (OverflowError, UnicodeEncodeError):  # such a value cannot be stored, so no row has it
+                return []
 
 
 _entry = table_of(EntryRow)
@@ -134,6 +146,9 @@ def _condition(name: str) -> ColumnElement[bool]:
         below, queried = func.rtrim(value, "/").op("||")("/"), value.op("||")("?")
         return or_(_entry.c.resource == value, _begins(_entry.c.resource, below), _begins(_entry.c.resource, queried))
     column: ColumnElement[Any] = _entry.c[name]
+    if name in _UNSTATED:
+        of_a_credential = or_(_entry.c.kind == "credential_use", _entry.c.kind == "credential_change")
+        column = func.coalesce(column, case((of_a_credential, _UNSTATED[name])))
     return column == value
 
 

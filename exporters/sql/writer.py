@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 MAX_BATCH: Final = 64
 """How many entries one commit takes at most."""
 
-_Files: TypeAlias = tuple[tuple[int, int], ...]
+_Files: TypeAlias = tuple[int, int, int, int]
 
 
 @dataclass(slots=True, eq=False)
@@ -74,7 +74,7 @@ class SqliteWriter:
         Raises ``AuditUnavailable``, ``StoreForeign`` or ``StoreCorrupt``; an existing file is left as it was.
         """
         self._path = path
-        self._paths = path, Path(f"{path}-wal")
+        self._files = str(path), f"{path}-wal"
         self._deadline = deadline
         self._begin_life()
         make_file(path)
@@ -97,7 +97,7 @@ class SqliteWriter:
         except BaseException:
             lock.close()
             raise
-        self._store = _Store(connection, lock, _files(self._paths))
+        self._store = _Store(connection, lock, _files(*self._files))
         return self._store
 
     def _connect(self, fingerprint_key_id: str) -> sqlite3.Connection:
@@ -163,7 +163,6 @@ class SqliteWriter:
             raise LogClosed
         store = self._opened()
         with store.lock.held(until):
-            self._check_files(store)
             store.connection.execute("BEGIN IMMEDIATE")
             try:
                 self._insert(store.connection, batch)
@@ -202,7 +201,7 @@ class SqliteWriter:
 
     def _check_files(self, store: _Store) -> None:
         """Notice a file that was deleted or replaced: it would take our commits with it, acknowledged and lost."""
-        found = _files(self._paths)
+        found = _files(*self._files)
         if found is None or found != store.files:
             raise AuditUnavailable(f"{self._path}, or its -wal, was removed or replaced while it was in use")
 
@@ -291,12 +290,13 @@ def _make_tables(connection: sqlite3.Connection, fingerprint_key_id: str) -> Non
     connection.execute("COMMIT")
 
 
-def _files(paths: tuple[Path, Path]) -> _Files | None:
+def _files(database: str, wal: str) -> _Files | None:
     """Return which files stand there: device and inode of each. None where one is missing."""
     try:
-        return tuple((found.st_dev, found.st_ino) for found in map(Path.stat, paths))
+        first, second = os.stat(database), os.stat(wal)  # noqa: PTH116 -- once a commit; a Path costs three times that
     except OSError:
         return None
+    return first.st_dev, first.st_ino, second.st_dev, second.st_ino
 
 
 _DIALECT = sqlite.dialect()
@@ -307,6 +307,7 @@ _INSERT = str(
 )
 _HEAD = "SELECT seq, chain_hash FROM entry ORDER BY seq DESC LIMIT 1"
 _BY_EVENT_ID = "SELECT seq, body, chain_hash FROM entry WHERE event_id = ?"
+
 _writers: weakref.WeakSet[SqliteWriter] = weakref.WeakSet()
 _inherited: list[sqlite3.Connection] = []
 

@@ -1,0 +1,108 @@
+"""Which fields of an event are text, URI or free-form: read once from the models, by the ``Hostile`` marks.
+
+A field that the models declare and that cannot hold free text (a digest, a number, a time, an id of fixed form) needs
+no redaction. Whatever the models do not declare is free-form, so that nothing passes for want of a mark.
+"""
+
+from __future__ import annotations
+
+import types
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import Enum
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, Union, get_args, get_origin
+from uuid import UUID
+
+from annotated_types import MaxLen
+from pydantic import BaseModel, StringConstraints
+
+from counterfoil.schemas import Token, UnlistedEvent
+from counterfoil.schemas.events import EVENT_TYPES
+from counterfoil.schemas.values import Digest, Hostile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic.fields import FieldInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """How one field is redacted."""
+
+    hostile: Hostile
+    """As text, as a URI, or as free-form JSON."""
+    limit: int | None = None
+    """How many characters the field may have."""
+    keeping: frozenset[str] = frozenset()
+    """Pattern rules that do not apply, because the field exists to hold just that."""
+
+
+Plan: TypeAlias = "dict[str, Step]"
+"""The fields of one part, by name."""
+
+Step: TypeAlias = "Field | Plan | frozenset[str] | None"
+"""A field; the plan of a nested part; the terms of a vocabulary, beyond which it is text; or nothing to redact.
+A list is redacted item by item."""
+
+FREE_FORM: Final = Field(Hostile.FREE_FORM)
+TEXT: Final = Field(Hostile.TEXT)
+URI: Final = Field(Hostile.URI)
+
+_PUBLIC: Final[dict[tuple[type[BaseModel], str], frozenset[str]]] = {(Token, "key_id"): frozenset({"aws_key_id"})}
+"""Fields that exist to hold a public identifier which a pattern takes for part of a credential."""
+
+_HARMLESS = (Digest, UUID, datetime, int, float, bool)
+
+
+@cache
+def plan_of(kind: str) -> Plan:
+    """Return the plan for an event of this kind; an unknown kind has only what every event has."""
+    return _plan(EVENT_TYPES.get(kind, UnlistedEvent))
+
+
+def _plan(model: type[BaseModel]) -> Plan:
+    return {name: _declared(model, name, field) for name, field in model.model_fields.items()}
+
+
+def _declared(model: type[BaseModel], name: str, field: FieldInfo) -> Step:
+    step = _step(field.annotation, field.metadata)
+    public = _PUBLIC.get((model, name))
+    return replace(step, keeping=public) if public and isinstance(step, Field) else step
+
+
+def _step(annotation: Any, marks: Sequence[Any] = ()) -> Step:
+    """Return what to do with a value of this type. ``marks`` are what ``Annotated`` adds to it."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _step(arguments[0], (*arguments[1:], *marks))
+    if origin in (Union, types.UnionType):
+        return _only([_step(each, marks) for each in arguments if each is not type(None)])
+    if origin is tuple:
+        return _step(arguments[0])
+    hostile = next((mark for mark in marks if isinstance(mark, Hostile)), None)
+    if hostile:
+        return Field(hostile, _limit(marks))
+    return None if origin is Literal else _by_type(annotation, marks)
+
+
+def _by_type(annotation: Any, marks: Sequence[Any]) -> Step:
+    if not isinstance(annotation, type):
+        return FREE_FORM
+    if issubclass(annotation, BaseModel):
+        return _plan(annotation)
+    if issubclass(annotation, Enum):
+        return frozenset(str(member.value) for member in annotation)
+    if issubclass(annotation, _HARMLESS) or any(isinstance(mark, StringConstraints) and mark.pattern for mark in marks):
+        return None
+    return TEXT if annotation is str else FREE_FORM
+
+
+def _only(steps: Sequence[Step]) -> Step:
+    return steps[0] if len(steps) == 1 else FREE_FORM
+
+
+def _limit(marks: Sequence[Any]) -> int | None:
+    limits = [mark.max_length for mark in marks if isinstance(mark, StringConstraints | MaxLen)]
+    return min([limit for limit in limits if limit is not None], default=None)

@@ -1,0 +1,224 @@
+"""The walk through free-form JSON: copy it, and replace by position on the way.
+
+Scalars are replaced and containers kept; below a name that is a secret every scalar is replaced, except ``true``,
+``false``, ``null`` and the empty string, which hold none. A member whose *name* is a secret by pattern is renamed.
+Beyond ``MAX_DEPTH`` levels a container is replaced as a whole, so that the result can be recorded.
+
+A name can stand in four ways: as the member's name; in a list of ``[name, value]``; in an object of ``name`` (or
+``key``) and ``value``; and as an option before its value in a list of arguments.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import count, pairwise
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from counterfoil.schemas.entry import MAX_DEPTH
+
+from .plan import FREE_FORM
+from .positions import COOKIE_ATTRIBUTES, SCHEMES, Position, contexts, looks_opaque, position_of
+from .receipt import Path, depth_of, is_marker, marker, member_of
+from .search import suspects, without_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from .findings import Findings
+
+_CREDENTIALS = re.compile(rf"(\s*(?:{'|'.join(SCHEMES)})\s+)(\S.*)", re.IGNORECASE | re.DOTALL)
+_OPTION = re.compile(r"--?([A-Za-z][A-Za-z0-9_-]{0,63})")
+_COOKIE_NAME = re.compile(r"\s*[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}\s*")
+_LETTERS = re.compile(r"[A-Za-z_.$-]{1,40}")
+_NO_SECRET = re.compile(r"[A-Za-z0-9_.$-]{1,15}")  # shorter than any token, and without what sets a value apart
+
+_NOT_WITHIN_OBJECTS: dict[str | None, str | None] = {
+    "opaque": None,
+    "authorization": "header",
+    "cookie": "header",
+    "set_cookie": "header",
+}
+"""Rules that read a header's value, and what becomes of them where an object stands in its place."""
+
+_Place = TypeVar("_Place", str, int)
+_Container = TypeVar("_Container", dict[str, Any], "Sequence[Any]")
+
+
+class Walk:
+    """Copies free-form JSON without what stands where secrets stand."""
+
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+
+    def put(self, into: Any, key: Any, value: Any, path: Path, rule: str | None = None) -> None:
+        """Copy ``value`` to ``into[key]``. ``rule`` removes whatever scalars there are."""
+        if isinstance(value, str):
+            if rule is None or (rule == "opaque" and not looks_opaque(value)):
+                into[key] = value
+                self._findings.waiting.append((into, key, path, FREE_FORM))
+            else:
+                into[key] = self._replaced(rule, value, path)
+        elif isinstance(value, dict):
+            into[key] = self._contained(self._object, cast("dict[str, Any]", value), path, rule)
+        elif isinstance(value, list | tuple):
+            into[key] = self._contained(self._list, cast("Sequence[Any]", value), path, rule)
+        elif rule is None or rule == "opaque" or value is None or isinstance(value, bool):
+            into[key] = value
+        else:
+            into[key] = self._hidden(rule, str(value), path)
+
+    def _contained(
+        self, copy: Callable[[_Container, Path, str | None], Any], value: _Container, path: Path, rule: str | None
+    ) -> Any:
+        if depth_of(path) < MAX_DEPTH:
+            return copy(value, path, rule)
+        self._findings.removed(path, "depth", len(value))
+        return marker("depth")
+
+    def _object(self, members: dict[str, Any], path: Path, rule: str | None) -> dict[str, Any]:
+        copy: dict[str, Any] = {}
+        if rule in _NOT_WITHIN_OBJECTS:
+            rule = _NOT_WITHIN_OBJECTS[rule]
+        plain = _plain.issuperset(members)
+        rules = {} if rule or plain else _rules(_named(members), path)
+        shown = {} if plain else _shown_names(members)
+        for name, value in members.items():
+            new = shown.get(name, name)
+            if new is not name:
+                self._findings.removed((path, new), "name", len(name))
+            self.put(copy, new, value, (path, new), rule or rules.get(name))
+        return copy
+
+    def _list(self, items: Sequence[Any], path: Path, rule: str | None) -> list[Any]:
+        if rule is None and _are_pairs(items):
+            return self._pairs(items, path)
+        copy: list[Any] = [None] * len(items)
+        arguments: set[int] = set() if rule else _after_secret_options(items)
+        for index, item in enumerate(items):
+            self.put(copy, index, item, (path, index), "argv" if index in arguments else rule)
+        return copy
+
+    def _pairs(self, pairs: Sequence[tuple[str, Any]], path: Path) -> list[Any]:
+        copy: list[Any] = [[None, None] for _ in pairs]
+        rules = _rules([(index, name, value) for index, (name, value) in enumerate(pairs)], path)
+        for index, (name, value) in enumerate(pairs):
+            step = path, index
+            if depth_of(step) < MAX_DEPTH:
+                self.put(copy[index], 0, name, (step, 0))
+                self.put(copy[index], 1, value, (step, 1), rules.get(index))
+            else:
+                self.put(copy, index, pairs[index], step)
+        return copy
+
+    def _replaced(self, rule: str, text: str, path: Path) -> str:
+        if rule in {"cookie", "set_cookie"}:
+            return ";".join([self._cookie(rule, place, part, path) for place, part in enumerate(text.split(";"))])
+        found = _CREDENTIALS.fullmatch(text) if rule == "authorization" else None
+        scheme, secret = found.groups() if found else ("", text)
+        return f"{scheme}{self._hidden(rule, secret, path)}"
+
+    def _cookie(self, rule: str, place: int, part: str, path: Path) -> str:
+        """Keep a cookie's name, and the attributes after it. What is no cookie keeps nothing (RFC 6265 §4.1.1)."""
+        name, _, value = part.partition("=")
+        attribute = rule == "set_cookie" and place and name.strip().lower() in COOKIE_ATTRIBUTES and "=" not in value
+        if attribute and not _is_secret(part):
+            return part
+        if _COOKIE_NAME.fullmatch(name) and not _is_secret(name) and "=" in part:
+            return f"{name}={self._hidden(rule, value, path)}"
+        return self._hidden(rule, part, path)
+
+    def _hidden(self, rule: str, text: str, path: Path) -> str:
+        if not text.strip() or is_marker(text):
+            return text
+        self._findings.removed(path, rule, len(text))
+        return marker(rule)
+
+
+def _named(members: dict[str, Any]) -> list[tuple[str, str, Any]]:
+    """Return each member with the name that it goes by: ``{"name": "Cookie", "value": …}`` is a ``Cookie``."""
+    label = members.get("name", members.get("key")) if "value" in members else None
+    if not isinstance(label, str):
+        return [(name, name, value) for name, value in members.items()]
+    return [
+        (name, label if name == "value" else name, value)
+        for name, value in members.items()
+        if name not in {"name", "key"}
+    ]
+
+
+def _rules(named: list[tuple[_Place, str, Any]], path: Path) -> dict[_Place, str]:
+    """Return the rule that removes the value at each place, for those places where one does."""
+    found = [(place, position, value) for place, name, value in named if (position := _position(name))]
+    if not found:
+        return {}
+    around = contexts([name for _, name, _ in named], member_of(path))
+    return {place: rule for place, position, value in found if (rule := _rule(position, around, value))}
+
+
+def _rule(position: str | frozenset[str], around: set[str], value: Any) -> str | None:
+    if isinstance(position, str):
+        return position
+    holding = position & around
+    if isinstance(value, dict):  # an ambiguous name is no reason to empty an object, unless it is a key's own part
+        holding &= {"jwk", "cnf"}
+    return min(holding, default="opaque" if "opaque" in position else None)
+
+
+def _are_pairs(items: Sequence[Any]) -> bool:
+    return bool(items) and all(
+        isinstance(item, list | tuple) and _is_pair(cast("Sequence[Any]", item)) for item in items
+    )
+
+
+def _is_pair(item: Sequence[Any]) -> bool:
+    return len(item) == 2 and isinstance(item[0], str)
+
+
+def _after_secret_options(items: Sequence[Any]) -> set[int]:
+    """Return the places of the arguments that follow ``--token``, ``--password`` … or, as name and secret, ``-u``."""
+    return {
+        place
+        for place, (option, argument) in enumerate(pairwise(items), start=1)
+        if isinstance(option, str) and isinstance(argument, str) and _takes_secret(option, argument)
+    }
+
+
+def _takes_secret(option: str, argument: str) -> bool:
+    found = _OPTION.fullmatch(option)
+    if found is None:
+        return False
+    position = _position(found[1])
+    if position is None:
+        return option in {"-u", "--user"} and ":" in argument
+    return isinstance(position, str) or "opaque" in position
+
+
+_words: dict[str, Position] = {}
+_plain: set[str] = set()
+"""Member names met before that are words, with the position each one is; and those that are none."""
+
+
+def _position(name: str) -> Position:
+    try:
+        return _words[name]
+    except KeyError:
+        position = position_of(name)
+    if len(_words) < 4096 and _LETTERS.fullmatch(name) and not _is_secret(name):
+        _words[name] = position
+        if position is None and name != "value":  # what "value" holds depends on the "name" beside it
+            _plain.add(name)
+    return position
+
+
+def _is_secret(name: str) -> bool:
+    """Whether a member's name is itself a secret, by pattern."""
+    if name in _words or _NO_SECRET.fullmatch(name):
+        return False
+    return any(without_secrets(name, patterns)[1] for patterns in suspects([name]).values())
+
+
+def _shown_names(members: Iterable[str]) -> dict[str, str]:
+    """Return the new name of each member whose name is a secret. Sorted, so that their order tells nothing."""
+    hidden = sorted([name for name in members if _is_secret(name)])
+    free = (new for number in count(1) if (new := marker("name" if number == 1 else f"name:{number}")) not in members)
+    return dict(zip(hidden, free, strict=False))

@@ -1,0 +1,201 @@
+"""An incident: everything about one credential, each use paired with the other side's view of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import pytest
+
+from counterfoil.audit import AuditLog, AuditReader
+from counterfoil.schemas import (
+    Action,
+    Agent,
+    Approval,
+    ApprovalEvent,
+    Binding,
+    Compromise,
+    Context,
+    CredentialChange,
+    CredentialUse,
+    Fingerprint,
+    InvalidEvent,
+    LogEvent,
+    Thumbprint,
+    Token,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from counterfoil.audit.review import Incident
+
+    Gather = Callable[[str], Incident]
+
+_NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+_KEY = Thumbprint.of_certificate(b"certificate")
+
+
+@pytest.fixture
+def token(log: AuditLog, secret: str) -> Token:
+    """Give the credential that the incident is about."""
+    return Token(fingerprint=log.fingerprint(secret))
+
+
+@pytest.fixture
+def gather(log: AuditLog, address: Path) -> Iterator[Gather]:
+    """Give a way to ask, while the log is in use."""
+    assert log.fingerprint_key
+    with AuditReader.open(address) as reader:
+        yield reader.incident
+
+
+def _seen(token: Token, observer: str, seconds: float, **action: Any) -> CredentialUse:
+    """Return a use that was seen from one side, so many seconds after noon."""
+    moment = _NOON + timedelta(seconds=seconds)
+    context = Context.model_validate({"observer": observer, "occurred_at": moment})
+    given = {"name": "read_mail", "method": "GET", **action}
+    uri = given.pop("uri", "https://api.example/mail")
+    return CredentialUse.model_validate({"context": context, "token": token, "resource": {"uri": uri}, "action": given})
+
+
+def test_each_use_is_paired_with_the_other_sides_view(log: AuditLog, token: Token, gather: Gather) -> None:
+    """The same method, resource and time: one use, two stubs that name each other. None is left alone."""
+    ours = log.record(_seen(token, "agent", 0)).seq
+    theirs = log.record(_seen(token, "resource_server", 0.2)).seq
+    found = gather(str(token.fingerprint))
+    assert found.subject == token.fingerprint
+    assert [(each.entry.seq, each.counterpart, each.alone) for each in found.timeline] == [
+        (ours, theirs, False),
+        (theirs, ours, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    "differing",
+    [{"method": "POST"}, {"uri": "https://api.example/files"}, {"seconds": 5.0}, {"seconds": -5.0}],
+    ids=lambda each: next(iter(each)),
+)
+def test_a_use_that_no_agent_recorded_stands_out(
+    differing: dict[str, Any], log: AuditLog, token: Token, gather: Gather
+) -> None:
+    """Another method, resource or time is another use: the resource server saw it, and no agent told of it."""
+    log.record(_seen(token, "agent", 0))
+    log.record(_seen(token, "resource_server", 0.2))
+    stolen = log.record(_seen(token, "resource_server", **{"seconds": 0.3, **differing})).seq
+    assert [each.entry.seq for each in gather(str(token.fingerprint)).timeline if each.alone] == [stolen]
+
+
+def test_one_stub_pairs_once(log: AuditLog, token: Token, gather: Gather) -> None:
+    """Two uses that the server saw need two that an agent recorded: a replay at the same moment stands out."""
+    log.record(_seen(token, "agent", 0))
+    for seconds in (0.1, 0.2):
+        log.record(_seen(token, "resource_server", seconds))
+    assert [each.alone for each in gather(str(token.fingerprint)).timeline] == [False, False, True]
+
+
+def test_what_the_sender_supplies_pairs_nothing(log: AuditLog, token: Token, gather: Gather) -> None:
+    """A thief can send the agent's trace id along; it makes no use the agent's own."""
+    for observer, seconds in (("agent", 0), ("resource_server", 60)):
+        event = _seen(token, observer, seconds)
+        log.record(event.model_copy(update={"context": event.context.model_copy(update={"trace_id": "a" * 32})}))
+    assert [each.alone for each in gather(str(token.fingerprint)).timeline] == [False, True]
+
+
+def test_a_long_use_covers_its_whole_time(log: AuditLog, token: Token, gather: Gather) -> None:
+    """The server may have seen it at any moment between beginning and end, and a little around."""
+    log.record(_seen(token, "agent", 30, started_at=_NOON, ended_at=_NOON + timedelta(seconds=30)))
+    log.record(_seen(token, "resource_server", 15))
+    assert [each.alone for each in gather(str(token.fingerprint)).timeline] == [False, False]
+
+
+def test_an_intent_counts_only_where_no_outcome_followed(log: AuditLog, token: Token, gather: Gather) -> None:
+    """A finished use is one line of the timeline; one that broke off leaves its intent."""
+    for use_id, phases in ((1, ["intent", "outcome"]), (2, ["intent"])):
+        for phase in phases:
+            event = _seen(token, "agent", use_id, phase=phase)
+            log.record(
+                event.model_copy(update={"context": event.context.model_copy(update={"use_id": UUID(int=use_id)})})
+            )
+    told = [each.entry.event for each in gather(str(token.fingerprint)).timeline]
+    assert [each.action.phase for each in told if isinstance(each, CredentialUse)] == ["outcome", "intent"]
+
+
+def test_the_approvals_behind_the_uses(log: AuditLog, token: Token, gather: Gather) -> None:
+    """Each approval that a use names is there, once, whatever other approvals the log holds."""
+    use = _seen(token, "agent", 0).model_copy(update={"approval": Approval(approval_id="a-1")})
+    log.record(use)
+    log.record(use.model_copy(update={"context": Context()}))
+    for approval_id in ("a-1", "a-2"):
+        log.record(
+            ApprovalEvent.model_validate({"approval_id": approval_id, "state": "granted", "action": Action(name="x")})
+        )
+    approvals = [entry.event for entry in gather(str(token.fingerprint)).approvals]
+    assert [each.approval_id for each in approvals if isinstance(each, ApprovalEvent)] == ["a-1"]
+
+
+def test_the_whole_story_of_a_credential(log: AuditLog, token: Token, gather: Gather) -> None:
+    """How it came to be, and that it leaked, belong to the timeline; what is about others does not."""
+    log.record(CredentialChange.model_validate({"change": "issued", "token": token}))
+    log.record(_seen(token, "agent", 0))
+    log.record(_seen(Token(fingerprint=log.fingerprint("another")), "agent", 0))
+    log.record(Compromise.model_validate({"leaked": "token", "fingerprint": token.fingerprint, "place": "tool_trace"}))
+    kinds = [each.entry.event.kind for each in gather(str(token.fingerprint)).timeline]
+    assert kinds == ["credential_change", "credential_use", "compromise"]
+
+
+@pytest.mark.parametrize("kind", ["use", "change", "compromise"])
+def test_an_event_leads_to_its_credential(kind: str, log: AuditLog, token: Token, gather: Gather) -> None:
+    """The id of any event that names a credential serves, in any case of letters."""
+    events = {
+        "use": _seen(token, "agent", 0),
+        "change": CredentialChange.model_validate({"change": "issued", "token": token}),
+        "compromise": Compromise.model_validate({"leaked": "token", "fingerprint": token.fingerprint}),
+    }
+    receipt = log.record(events[kind])
+    found = gather(str(receipt.event_id).upper())
+    assert found.subject == token.fingerprint
+    assert [each.entry.seq for each in found.timeline] == [receipt.seq]
+
+
+def test_a_key_leads_to_everything_that_it_signed(log: AuditLog, token: Token, gather: Gather) -> None:
+    """A thumbprint finds uses of every credential that was bound to the key, and so does an event without a token."""
+    bound = {"binding": Binding(key_thumbprint=_KEY)}
+    uses = [_seen(token, "agent", 0), _seen(Token(), "agent", 1)]
+    seqs = [log.record(use.model_copy(update=bound)).seq for use in uses]
+    leaked = log.record(Compromise(leaked="key", key_thumbprint=_KEY))  # type: ignore[arg-type]
+    for subject in (_KEY, str(uses[1].context.event_id), str(leaked.event_id)):
+        found = gather(subject)
+        assert found.subject == _KEY
+        assert [each.entry.seq for each in found.timeline] == [*seqs, leaked.seq]
+
+
+@pytest.mark.parametrize("subject", ["x", "0" * 36, "hmac:00000000:short"])
+def test_what_is_nothing_of_the_kind_is_refused_and_not_shown(subject: str, gather: Gather, secret: str) -> None:
+    """A raw credential given by mistake is refused, and the error does not repeat it."""
+    with pytest.raises(InvalidEvent) as caught:
+        gather(subject + secret)
+    assert secret not in f"{caught.value!r}{caught.value}"
+
+
+def test_an_event_without_a_credential_is_no_subject(log: AuditLog, gather: Gather) -> None:
+    """An entry that names neither a token nor a key leads nowhere, and the error says so."""
+    receipt = log.record(LogEvent.model_validate({"change": "gap"}))
+    with pytest.raises(InvalidEvent, match="no event that names a credential"):
+        gather(str(receipt.event_id))
+
+
+def test_an_unknown_credential_has_an_empty_timeline(log: AuditLog, gather: Gather) -> None:
+    """That nothing is recorded about it is an answer, not an error."""
+    found = gather(Fingerprint.of("unknown", log.fingerprint_key))
+    assert (found.timeline, found.approvals) == ((), ())
+
+
+def test_a_gateway_pairs_with_nobody(log: AuditLog, token: Token, gather: Gather) -> None:
+    """Only the agent's and the resource server's stubs are two views of one use in this release."""
+    event = _seen(token, "gateway", 0)
+    agent = event.context.model_copy(update={"agent": Agent(id="mail-agent")})
+    log.record(event.model_copy(update={"context": agent}))
+    assert [(each.counterpart, each.alone) for each in gather(str(token.fingerprint)).timeline] == [(None, False)]

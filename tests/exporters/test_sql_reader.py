@@ -1,0 +1,273 @@
+"""Reading: every filter, in order, page by page, and with no means to change anything."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from counterfoil.exporters.filter import Filter
+from counterfoil.exporters.sql import SqliteReader, SqliteWriter
+from counterfoil.schemas import (
+    Action,
+    Agent,
+    Approval,
+    Binding,
+    Context,
+    CredentialUse,
+    Fingerprint,
+    FingerprintKey,
+    LogEvent,
+    Proof,
+    Resource,
+    Sha256,
+    Thumbprint,
+    Token,
+    Tool,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+    from pathlib import Path
+
+    from conftest import Connections, Seal
+
+_NOON = "2026-11-23T12:00:00.000000Z"
+_ONE_O_CLOCK = "2026-11-23T13:00:00.000000Z"
+_TOKEN = Fingerprint.of("token", FingerprintKey(b"a key of this test"))
+_KEY = Thumbprint.of_certificate(b"certificate")
+_PROOF = Sha256.of(b"proof")
+_USE = "00000000-0000-4000-8000-000000000007"
+
+
+def _use(*, uri: str = "https://api.example/other", **parts: Any) -> CredentialUse:
+    given = {"token": Token(), "resource": Resource(uri=uri), "action": Action(name="x"), **parts}
+    return CredentialUse.model_validate(given)
+
+
+_WANTED = _use(
+    uri="https://api.example/mail",
+    context=Context.model_validate(
+        {
+            "occurred_at": _NOON,
+            "observer": "gateway",
+            "agent": Agent(id="mail-agent"),
+            "task": "t-42",
+            "tenant": "acme",
+            "tool": Tool(name="send_mail"),
+            "trace_id": "a" * 32,
+            "use_id": _USE,
+        }
+    ),
+    token=Token.model_validate(
+        {"token_class": "bearer_opaque", "fingerprint": _TOKEN, "audience": ["https://a.example", "https://b.example"]}
+    ),
+    binding=Binding.model_validate({"method": "dpop", "key_thumbprint": _KEY}),
+    proof=Proof.model_validate({"result": "fail", "proof_id": _PROOF}),
+    approval=Approval(approval_id="a-1"),
+    action=Action.model_validate({"name": "send_mail", "phase": "outcome", "outcome": "refused"}),
+)
+
+
+@pytest.fixture
+def reader(writer: SqliteWriter, address: Path) -> Iterator[SqliteReader]:
+    """Read the log while it is open for writing."""
+    assert not writer.closed
+    opened = SqliteReader(address)
+    yield opened
+    opened.close()
+
+
+def _found(reader: SqliteReader, **wanted: str) -> list[int]:
+    return [entry.seq for entry in reader.find(Filter(**wanted))]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("token_fingerprint", _TOKEN),
+        ("key_thumbprint", _KEY),
+        ("token_class", "bearer_opaque"),
+        ("binding_method", "dpop"),
+        ("audience", "https://a.example"),
+        ("audience", "https://b.example"),
+        ("resource", "https://api.example/mail"),
+        ("agent", "mail-agent"),
+        ("task", "t-42"),
+        ("tenant", "acme"),
+        ("tool", "send_mail"),
+        ("trace_id", "a" * 32),
+        ("use_id", _USE),
+        ("approval_id", "a-1"),
+        ("proof_result", "fail"),
+        ("proof_id", _PROOF),
+        ("outcome", "refused"),
+        ("phase", "outcome"),
+        ("observer", "gateway"),
+        ("kind", "credential_use"),
+    ],
+)
+def test_a_filter_finds_what_it_names(
+    name: str, value: str, seal: Seal, writer: SqliteWriter, reader: SqliteReader
+) -> None:
+    """Each filter finds the one entry that has the value, and nothing under any other value."""
+    writer.append(seal(LogEvent.model_validate({"change": "gap"})))
+    writer.append(seal(_WANTED))
+    assert _found(reader, **{name: value}) == [2]
+    assert _found(reader, **{name: f"{value}x"}) == []
+    assert _found(reader, **{name: "' OR 1=1 --"}) == []
+
+
+def test_what_cannot_be_stored_is_not_found(seal: Seal, writer: SqliteWriter, reader: SqliteReader) -> None:
+    """A lone surrogate, or a number beyond SQLite's, is in no entry, and asking for it is no error."""
+    writer.append(seal(_WANTED))
+    assert _found(reader, task="\ud800") == []
+    assert reader.by_event_id("\ud800") is None
+    assert (reader.entry(2**63), reader.entry(2**70), reader.entry(-(2**70))) == (None, None, None)
+
+
+def test_filters_hold_together(seal: Seal, writer: SqliteWriter, reader: SqliteReader) -> None:
+    """Of two filters both must hold; of none, everything is found."""
+    writer.append(seal(_use(context=Context(task="t-42"))))
+    writer.append(seal(_WANTED))
+    assert _found(reader, task="t-42") == [1, 2]
+    assert _found(reader, task="t-42", tenant="acme") == [2]
+    assert _found(reader) == [1, 2]
+
+
+def test_since_includes_and_until_excludes(seal: Seal, writer: SqliteWriter, reader: SqliteReader) -> None:
+    """Two windows that meet share no entry and leave none out."""
+    for moment in (_NOON, _ONE_O_CLOCK):
+        writer.append(seal(_use(context=Context.model_validate({"occurred_at": moment}))))
+    assert _found(reader, since=_NOON, until=_ONE_O_CLOCK) == [1]
+    assert _found(reader, since=_ONE_O_CLOCK) == [2]
+    assert _found(reader, until=_NOON) == []
+
+
+@pytest.mark.parametrize(
+    "uris",
+    [
+        ("https://a.example/mail", "https://a.example/mail/7", "https://a.example/mailbox"),
+        ("https://a.example/mail/", "https://a.example/mail/7", "https://a.example/mail"),
+        ("https://a.example", "https://a.example/mail", "https://a.example.evil"),
+        ("https://a.example/50%", "https://a.example/50%/x", "https://a.example/500/x"),
+        ("https://a.example/a_b", "https://a.example/a_b/x", "https://a.example/a-b/x"),
+        ("https://a.example/[ab]*", "https://a.example/[ab]*/x", "https://a.example/a/x"),
+        ("https://a.example/Mail", "https://a.example/Mail/x", "https://a.example/mail/x"),
+        ("https://a.example/\\", "https://a.example/\\/x", "https://a.example/x"),
+    ],
+)
+def test_a_resource_includes_what_lies_below(
+    uris: tuple[str, str, str], seal: Seal, writer: SqliteWriter, reader: SqliteReader
+) -> None:
+    """A path matches itself and what lies below, and not its neighbour: nothing in it is a wildcard."""
+    for uri in uris:
+        writer.append(seal(_use(uri=uri)))
+    assert _found(reader, resource=uris[0]) == [1, 2]
+
+
+def test_an_event_without_a_token_has_no_audience(seal: Seal, writer: SqliteWriter, reader: SqliteReader) -> None:
+    """Where there is no list of audiences, nothing is found and nothing fails."""
+    writer.append(seal(LogEvent.model_validate({"change": "gap"})))
+    assert _found(reader, audience="https://a.example") == []
+
+
+@pytest.mark.parametrize("limit", [None, 1, 499, 500, 501, 1000, 1200, 5000])
+def test_pages_join_without_a_seam(limit: int | None, reader: SqliteReader, many: int) -> None:
+    """More entries than a page holds come in order, each once, up to the limit."""
+    found = [entry.seq for entry in reader.find(Filter(task="even"), limit=limit)]
+    assert found == list(range(2, many + 1, 2))[:limit]
+
+
+@pytest.fixture
+def many(address: Path, writer: SqliteWriter) -> int:
+    """Fill the log quickly with 2,400 entries, each second one in a task."""
+    assert writer.head() == 0
+    _execute(
+        address,
+        "INSERT INTO entry (seq, body, leaf_hash, chain_hash)"
+        " WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2400)"
+        """ SELECT i, '{"context":{"event_id":"' || i || '"' || iif(i % 2, '', ',"task":"even"') || '}}', x'', x''"""
+        " FROM n",
+    )
+    return 2400
+
+
+def test_rows_to_verify_come_page_by_page(address: Path, reader: SqliteReader, many: int) -> None:
+    """All rows are read as they stand, also one that was put in where no entry can be."""
+    lowest = -(2**63)
+    _execute(address, f"INSERT INTO entry (seq, body, leaf_hash, chain_hash) VALUES ({lowest}, '{{}}', x'', x'')")
+    assert [row[0] for row in reader.stored()] == [lowest, *range(1, many + 1)]
+
+
+def _execute(address: Path, statement: str) -> None:
+    connection = sqlite3.connect(address, isolation_level=None)
+    connection.execute(statement)
+    connection.close()
+
+
+def test_one_entry(seal: Seal, writer: SqliteWriter, reader: SqliteReader) -> None:
+    """An entry is found by its number and by its event, with the very bytes that were sealed."""
+    pending = seal(_WANTED)
+    writer.append(pending)
+    for entry in (reader.entry(1), reader.by_event_id(str(_WANTED.context.event_id))):
+        assert entry is not None
+        assert entry.body.encode() == pending.body
+        assert (entry.leaf_hash, entry.chain_hash) == (pending.leaf_hash, pending.chain_hash)
+        assert entry.event == _WANTED
+    assert (reader.entry(2), reader.by_event_id("x")) == (None, None)
+    assert (reader.head(), reader.entries_after(1, 9)) == (1, [])
+    assert [entry.seq for entry in reader.entries_after(0, 9)] == [1]
+
+
+def test_reading_cannot_write(seal: Seal, address: Path, connections: Connections) -> None:
+    """The connection that a reader opens refuses every statement that would change the log."""
+    writer = SqliteWriter(address, deadline=2.0, fingerprint_key_id="00000000")
+    writer.append(seal())
+    writer.close()
+    reader = SqliteReader(address)
+    (connection,) = connections.reading
+    for statement in ("DELETE FROM entry", "UPDATE log SET schema_version = 2", "PRAGMA user_version = 2", "VACUUM"):
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            connection.execute(statement)
+    reader.close()
+
+
+def test_a_reader_sees_new_entries(seal: Seal, writer: SqliteWriter, reader: SqliteReader) -> None:
+    """No snapshot is held between two questions."""
+    for expected in (1, 2):
+        writer.append(seal())
+        assert reader.head() == expected
+
+
+def test_a_copy_in_a_read_only_folder(seal: Seal, writer: SqliteWriter, address: Path, tmp_path: Path) -> None:
+    """``immutable`` reads a copy where SQLite may not make its own files, and leaves nothing behind."""
+    writer.append(seal())
+    writer.close()
+    folder = tmp_path / "evidence"
+    folder.mkdir()
+    shutil.copy(address, folder)
+    with _read_only(folder):
+        reader = SqliteReader(folder / "audit.db", immutable=True)
+        assert reader.head() == 1
+        reader.close()
+    assert [file.name for file in folder.iterdir()] == ["audit.db"]
+
+
+@contextmanager
+def _read_only(folder: Path) -> Generator[None]:
+    """Let nobody make a file in ``folder``, root neither."""
+    folder.chmod(0o500)
+    subprocess.run(["chattr", "+i", folder], capture_output=True, check=False)  # chmod does not bind root
+    try:
+        if os.access(folder, os.W_OK):
+            pytest.skip("no means to make a folder read-only for root here")
+        yield
+    finally:
+        subprocess.run(["chattr", "-i", folder], capture_output=True, check=False)
+        folder.chmod(0o700)

@@ -1,0 +1,244 @@
+"""Appending: durable, one chain, from many threads and processes at once, and the same event never twice."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from counterfoil.exporters.sql import SqliteWriter
+from counterfoil.exporters.sql.sqlite import SharedLock
+from counterfoil.schemas import (
+    Action,
+    AuditTimeout,
+    AuditUnavailable,
+    Context,
+    CredentialUse,
+    EventConflict,
+    LogClosed,
+    Resource,
+    Token,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from pathlib import Path
+
+    from conftest import Connections, Seal
+
+_SCRIPT = """
+import os, signal, sys, threading, time, warnings
+from pathlib import Path
+from counterfoil.exporters.sql import Pending, SqliteWriter
+from counterfoil.schemas import LogChange, LogEvent, canonical_bytes, leaf_hash
+
+def open_log():
+    return SqliteWriter(Path(sys.argv[1]), deadline=10.0, fingerprint_key_id="00000000")
+
+def append(writer):
+    event = LogEvent(change=LogChange.GAP)
+    body = canonical_bytes(event.model_dump(mode="json", exclude_none=True))
+    pending = Pending(str(event.context.event_id), body, leaf_hash(body))
+    writer.append(pending)
+    return pending.seq
+
+def fork(work):
+    child = os.fork()
+    if not child:
+        try: work()
+        except BaseException: sys.excepthook(*sys.exc_info()); os._exit(1)
+        os._exit(0)
+    return child
+"""
+
+
+def _use(name: str, like: CredentialUse | None = None) -> CredentialUse:
+    """Return a use, with the event_id of another one if that is given."""
+    context = like.context if like else Context()
+    resource = Resource(uri="https://api.example/mail")
+    return CredentialUse(context=context, token=Token(), resource=resource, action=Action(name=name))
+
+
+@contextmanager
+def _turn_taken(address: Path) -> Generator[None]:
+    """Hold the turn of the writers, as another process does while it commits."""
+    lock = SharedLock(address)
+    with lock.held(time.monotonic()):
+        yield
+    lock.close()
+
+
+def test_entries_follow_each_other(writer: SqliteWriter, seal: Seal, count_chained: Callable[[], int]) -> None:
+    """Each entry gets the next number, and the head of the chain with itself."""
+    given = [seal() for _ in range(3)]
+    for pending in given:
+        writer.append(pending)
+    assert [pending.seq for pending in given] == [1, 2, 3]
+    assert len({pending.chain_hash for pending in given}) == 3
+    assert writer.head() == count_chained() == 3
+
+
+def test_threads_share_commits(
+    connections: Connections, writer: SqliteWriter, seal: Seal, count_chained: Callable[[], int]
+) -> None:
+    """Sixteen threads record at once: all entries are there, in one chain, in fewer commits than entries."""
+    statements: list[str] = []
+    connections.writing[0].set_trace_callback(statements.append)
+    given = [seal() for _ in range(400)]
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(writer.append, given))
+    connections.writing[0].set_trace_callback(None)
+    assert sorted(pending.seq for pending in given) == list(range(1, 401))
+    assert count_chained() == 400
+    assert 0 < statements.count("COMMIT") < 400
+
+
+def test_the_same_event_again_gets_the_first_receipt(
+    writer: SqliteWriter, seal: Seal, count_chained: Callable[[], int]
+) -> None:
+    """A retry is answered with the first entry, and marked as a repetition; nothing is written twice."""
+    event = _use("read_mail")
+    first, again = seal(event), seal(event)
+    for pending in (first, seal(), again):
+        writer.append(pending)
+    assert (again.seq, again.chain_hash, again.repeated) == (first.seq, first.chain_hash, True)
+    assert not first.repeated
+    assert count_chained() == 2
+
+
+def test_another_event_under_the_same_id_is_refused(
+    writer: SqliteWriter, seal: Seal, count_chained: Callable[[], int]
+) -> None:
+    """The error names the entry that has the id, and the log goes on."""
+    event = _use("read_mail")
+    writer.append(seal(event))
+    with pytest.raises(EventConflict) as caught:
+        writer.append(seal(_use("pay", event)))
+    assert caught.value.seq == 1
+    writer.append(seal())
+    assert count_chained() == 2
+
+
+def test_twins_within_one_commit(
+    writer: SqliteWriter, address: Path, seal: Seal, count_chained: Callable[[], int]
+) -> None:
+    """In one batch too an event is written once: its twins get the first receipt, other content gets an error."""
+    known, new = _use("read_mail"), _use("send_mail")
+    writer.append(seal(known))
+    batch = [seal(event) for event in (known, _use("x"), new, new, new, _use("pay", known), known, _use("pay", new))]
+    with ThreadPoolExecutor(len(batch) + 1) as pool:
+        with _turn_taken(address):
+            pool.submit(writer.append, seal())  # takes the lead, and waits for the turn while the others queue up
+            time.sleep(0.05)
+            futures = [pool.submit(writer.append, pending) for pending in batch]
+            time.sleep(0.05)
+        errors = [type(error) for future in futures if (error := future.exception())]
+    assert errors == [EventConflict, EventConflict]
+    assert {batch[0].seq, batch[6].seq} == {1}
+    assert len({pending.seq for pending in batch[2:5]}) == 1
+    assert sum(pending.repeated for pending in batch[2:5]) == 2
+    assert count_chained() == 4
+
+
+def test_threads_do_not_wait_beyond_the_deadline(address: Path, seal: Seal, count_chained: Callable[[], int]) -> None:
+    """While another process keeps the turn, every thread is told in time that nothing was written."""
+    writer = SqliteWriter(address, deadline=0.2, fingerprint_key_id="00000000")
+    began = time.monotonic()
+    with _turn_taken(address), ThreadPoolExecutor(8) as pool:
+        futures = [pool.submit(writer.append, seal()) for _ in range(8)]
+        errors = {type(future.exception()) for future in futures}
+        assert time.monotonic() - began < 1.0
+    assert errors <= {AuditUnavailable, AuditTimeout}
+    assert count_chained() == 0
+    writer.append(seal())
+    assert count_chained() == 1
+    writer.close()
+
+
+def test_after_closing_nothing_is_accepted(writer: SqliteWriter, seal: Seal, count_chained: Callable[[], int]) -> None:
+    """An append after ``close`` is an error, never a success that is lost. Closing twice is harmless."""
+    writer.append(seal())
+    writer.flush()
+    writer.close()
+    writer.close()
+    with pytest.raises(LogClosed):
+        writer.append(seal())
+    assert count_chained() == 1
+
+
+def test_another_process_continues_the_same_log(writer: SqliteWriter, address: Path, seal: Seal) -> None:
+    """A second writer finds the log's id and key, and goes on behind the first one's entries."""
+    writer.append(seal())
+    second = SqliteWriter(address, deadline=2.0, fingerprint_key_id="another")
+    assert (second.log_id, second.fingerprint_key_id) == (writer.log_id, "00000000")
+    for each, seq in ((second, 2), (writer, 3), (second, 4)):
+        pending = seal()
+        each.append(pending)
+        assert pending.seq == seq
+    second.close()
+
+
+def _run(script: str, address: Path) -> list[int]:
+    """Run ``script`` in a fresh process, whose children have nothing open yet. Return the numbers that it printed."""
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", _SCRIPT + script, address]
+    done = subprocess.run(command, check=True, timeout=60, stdout=subprocess.PIPE)
+    return [int(number) for number in done.stdout.split()]
+
+
+def test_four_processes_record_at_once(address: Path, count_chained: Callable[[], int]) -> None:
+    """All entries are there, each once, in one chain, though no process knows of the others."""
+    script = """
+def work():
+    writer = open_log()
+    print(*(append(writer) for _ in range(100)), flush=True)
+
+children = [fork(work) for _ in range(4)]
+assert all(os.waitpid(child, 0)[1] == 0 for child in children)
+"""
+    assert sorted(_run(script, address)) == list(range(1, 401))
+    assert count_chained() == 400
+
+
+def test_fork_while_recording(address: Path, count_chained: Callable[[], int]) -> None:
+    """Children forked while four threads record go on by themselves: none hangs, none repeats what was waiting."""
+    script = """
+writer = open_log()
+threads = [threading.Thread(target=lambda: [append(writer) for _ in range(60)]) for _ in range(4)]
+for thread in threads: thread.start()
+children = []
+for _ in range(8):
+    time.sleep(0.002)
+    children.append(fork(lambda: print(append(writer), flush=True)))
+assert all(os.waitpid(child, 0)[1] == 0 for child in children)
+for thread in threads: thread.join()
+"""
+    assert len(set(_run(script, address))) == 8
+    assert count_chained() == 4 * 60 + 8
+
+
+def test_a_killed_process_loses_nothing_that_was_acknowledged(address: Path, count_chained: Callable[[], int]) -> None:
+    """Killed at any moment: every receipt that was given is in the log, and the chain is whole."""
+    script = """
+def work():
+    writer = open_log()
+    while True: os.write(theirs, b"%d\\n" % append(writer))
+
+for milliseconds in (5, 20, 50, 100):
+    ours, theirs = os.pipe()
+    child = fork(work)
+    os.close(theirs)
+    with open(ours) as acknowledged:
+        acknowledged.readline()
+        time.sleep(milliseconds / 1000)
+        os.kill(child, signal.SIGKILL)
+        print(acknowledged.read().split("\\n")[-2], flush=True)
+    os.waitpid(child, 0)
+"""
+    acknowledged = _run(script, address)
+    assert len(acknowledged) == 4
+    assert count_chained() >= max(acknowledged)
