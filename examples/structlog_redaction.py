@@ -7,7 +7,7 @@ import secrets
 
 import structlog
 
-from counterfoil.audit.redaction import RedactingProcessor
+from counterfoil.audit.redaction.processor import RedactingProcessor
 
 
 def main() -> None:

@@ -16,8 +16,9 @@ def demo(
 ) -> None:
     """Play an agent's work, and a theft of its token.
 
-    Then tells what the log shows. Separate processes on the loopback, no mock: an authorization server, an API, an agent, and a thief who replays a
-    token that the agent's tool trace leaked. $COUNTERFOIL_DB is not used: what is played stays out of real logs.
+    Then tells what the log shows. Separate processes on the loopback, no mock: an authorization server, an API, an
+    agent, and a thief who replays a token that the agent's tool trace leaked. $COUNTERFOIL_DB is not used: what is
+    played stays out of real logs.
     """
     import tempfile
 

@@ -20,7 +20,8 @@ def incident(
 ) -> None:
     """Tell the story of one credential.
 
-    Prints who used it, for what, where, with which approval, as each side saw it. A use that a resource server saw and no agent recorded is marked: it may be somebody else's.
+    Prints who used it, for what, where, with which approval, as each side saw it. A use that a resource server saw and
+    no agent recorded is marked: it may be somebody else's.
     """
     from counterfoil.audit.reader import AuditReader
 

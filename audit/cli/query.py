@@ -52,7 +52,8 @@ def query(  # noqa: PLR0913 -- one option a filter
 ) -> None:
     """Find entries.
 
-    Prints those that match every filter, in the order in which they were recorded. With --json, one line each: {"seq", "chain_hash", "event"}.
+    Prints those that match every filter, in the order in which they were recorded. With --json, one line each: {"seq",
+    "chain_hash", "event"}.
     """
     from counterfoil.audit.reader import AuditReader
     from counterfoil.exporters.filter import Filter

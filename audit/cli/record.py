@@ -12,8 +12,8 @@ from .options import Db
 def record(db: Db = None) -> None:
     """Record events from JSON lines on stdin.
 
-    Prints a receipt for each. A line that cannot be recorded is named by number and path, never by value; the others are recorded, and the exit
-    code is 1.
+    Prints a receipt for each. A line that cannot be recorded is named by number and path, never by value; the others
+    are recorded, and the exit code is 1.
     """
     import json
 

@@ -33,7 +33,7 @@ class Pattern:
     example: str
     """A text with an invented secret."""
     long: bool
-    """Whether every match has at least 16 characters."""
+    """Whether every match has at least 16 characters, none of them white space."""
 
 
 def _long(rule: str, expression: str, keywords: str, example: str) -> Pattern:

@@ -25,7 +25,7 @@ _TEXT = Hostile.TEXT
 
 
 class Redactor:
-    """Removes credentials from events, free-form JSON, text and URIs. Keeps nothing; safe to share between threads.
+    """Removes credentials from events, free-form JSON, text and URIs. Keeps no value; safe to share between threads.
 
     ``keep_query`` names query parameters whose values may stay in recorded URIs. Each method returns the receipts of
     what it removed, in the JSON form of ``schemas.Redaction``. What was redacted before is left as it is.

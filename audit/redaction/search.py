@@ -14,7 +14,7 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING, TypeAlias
 
 from .patterns import PATTERNS, Pattern
-from .receipt import is_spent, marker
+from .receipt import BARE, is_spent, marker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -28,6 +28,10 @@ _LONG = 16
 _ESCAPE = re.compile(r"""%([0-9A-Fa-f]{2})|\\u([0-9A-Fa-f]{4})|\\(["'\\/bfnrt])""")
 _CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
+_SEPARATOR = "\x1f"
+_DROPPED = f"={BARE}".lower()
+"""How the value of a query parameter ends up in a URI."""
+
 _LONG_KEYWORDS = tuple({keyword for pattern in PATTERNS if pattern.long for keyword in pattern.keywords})
 _KEYWORDS = tuple({keyword for pattern in PATTERNS if not pattern.long for keyword in pattern.keywords})
 _ROWS = {
@@ -38,19 +42,26 @@ _ROWS = {
 
 def suspects(texts: Sequence[str]) -> dict[int, list[Pattern]]:
     """Return the places of the texts that hold a keyword, and the patterns that each is to be searched for."""
-    joined = "\x1f".join(texts).lower()
     lowered = [text.lower() for text in texts]
-    if _has_escapes(joined):  # then look for keywords also in how the texts read once decoded
-        lowered = [f"{text}\n{_Decoded(text).text}".lower() if _has_escapes(text) else text.lower() for text in texts]
-        joined = "\x1f".join(lowered)
-    long = "\x1f".join([text for text in lowered if len(text) >= _LONG])
-    keywords = [keyword for keyword in _LONG_KEYWORDS if keyword in long]
+    joined = _SEPARATOR.join(lowered)
+    if _has_escapes(joined) or _DROPPED in joined:
+        lowered = [_to_look_through(text) for text in texts]
+        joined = _SEPARATOR.join(lowered)
+    words = " ".join([word for word in joined.split() if len(word) >= _LONG])
+    keywords = [keyword for keyword in _LONG_KEYWORDS if keyword in words]
     keywords += [keyword for keyword in _KEYWORDS if keyword in joined]
     rows: dict[int, set[int]] = {}
     for keyword in keywords:
         for place in [place for place, text in enumerate(lowered) if keyword in text]:
             rows.setdefault(place, set()).update(_ROWS[keyword])
     return {place: [PATTERNS[row] for row in sorted(rows[place])] for place in sorted(rows)}
+
+
+def _to_look_through(text: str) -> str:
+    """Return where to look for keywords: also in how the text reads once decoded, but not in what was dropped before."""
+    if _has_escapes(text):
+        text = f"{text}\n{_Decoded(text).text}"
+    return text.lower().replace(f"{_DROPPED}&", "&").removesuffix(_DROPPED)
 
 
 def without_secrets(

@@ -163,6 +163,7 @@ class SqliteWriter:
             raise LogClosed
         store = self._opened()
         with store.lock.held(until):
+            self._check_files(store)
             store.connection.execute("BEGIN IMMEDIATE")
             try:
                 self._insert(store.connection, batch)

@@ -90,7 +90,6 @@ def test_the_base_url_is_taken() -> None:
     """A target that is a path goes after --base-url."""
     (body,) = _events(b"GET /mail HTTP/1.1\n\n", "--base-url", "http://127.0.0.1:8000")
     assert body["resource"] == {
-        "accepted_audiences": [],
         "server": "127.0.0.1:8000",
         "uri": "http://127.0.0.1:8000/mail",
     }

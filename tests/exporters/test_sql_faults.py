@@ -11,7 +11,7 @@ import pytest
 
 from counterfoil.exporters.filter import Filter
 from counterfoil.exporters.sql import SqliteReader, SqliteWriter
-from counterfoil.schemas import AuditUnavailable, StoreCorrupt, StoreError, StoreForeign
+from counterfoil.schemas import AuditUnavailable, LogChange, LogEvent, StoreCorrupt, StoreError, StoreForeign
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -103,14 +103,16 @@ def test_a_file_that_went_away_takes_no_entry(
 def test_a_file_that_came_back_takes_entries_again(
     writer: SqliteWriter, address: Path, seal: Seal, count_chained: Callable[[], int]
 ) -> None:
-    """A file that was renamed, and is put back, is the same file."""
+    """A file that was renamed, and is put back, is the same log; a retry of what was refused is written once."""
     writer.append(seal())
     address.rename(f"{address}.1")
+    event = LogEvent(change=LogChange.GAP)
     with pytest.raises(AuditUnavailable):
-        writer.append(seal())
+        writer.append(seal(event))
     address.with_name("audit.db.1").rename(address)
+    writer.append(seal(event))
     writer.append(seal())
-    assert count_chained() == 2
+    assert count_chained() == 3
 
 
 @pytest.mark.parametrize("offset", [0, 100, 4096])
