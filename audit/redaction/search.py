@@ -58,7 +58,7 @@ def suspects(texts: Sequence[str]) -> dict[int, list[Pattern]]:
 
 
 def _to_look_through(text: str) -> str:
-    """Return where to look for keywords: also in how the text reads once decoded, but not in what was dropped before."""
+    """Return where to look for keywords: also in how a text reads once decoded, not in what was dropped before."""
     if _has_escapes(text):
         text = f"{text}\n{_Decoded(text).text}"
     return text.lower().replace(f"{_DROPPED}&", "&").removesuffix(_DROPPED)

@@ -24,6 +24,7 @@ from counterfoil.audit.redaction.positions import (
     SECRET_HEADERS,
     SECRET_MEMBERS,
 )
+from counterfoil.audit.redaction.search import suspects, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +73,15 @@ def test_a_redacted_text_has_nothing_to_redact(text: str) -> None:
     for redact in (redactor.text, redactor.uri):
         redacted, _ = redact(text)
         assert redact(redacted) == (redacted, [])
+
+
+@given(st.lists(texts, max_size=3))
+@settings(max_examples=500, deadline=None)
+def test_the_gate_hides_nothing(searched: list[str]) -> None:
+    """Asking many texts for keywords first finds what trying every pattern on each would find."""
+    found = suspects(searched)
+    for place, text in enumerate(searched):
+        assert without_secrets(text, found.get(place, [])) == without_secrets(text, PATTERNS)
 
 
 @given(values, st.randoms(use_true_random=False))
