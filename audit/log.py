@@ -27,7 +27,7 @@ from counterfoil.schemas import (
     Receipt,
     StoreError,
 )
-from counterfoil.schemas.entry import LOG_MEMBERS, canonical_bytes, leaf_hash
+from counterfoil.schemas.entry import LOG_MEMBERS, canonical_bytes, check_size, leaf_hash
 from counterfoil.schemas.events import EVENT_TYPES, stated
 from counterfoil.schemas.values import rfc3339
 
@@ -256,6 +256,8 @@ def _body_of(event: Event) -> dict[str, Any]:
     if type(event) not in _RECORDABLE:
         raise InvalidEvent((("", "only the five kinds of event can be recorded"),))
     body = stated(event)
+    if attributes := body["context"].get("attributes"):
+        check_size(attributes)
     said, around = event.context.model_fields_set, current_scope()
     own = {name: value for name, value in body["context"].items() if name not in LOG_MEMBERS}
     surroundings = around.context | current_trace()

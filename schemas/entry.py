@@ -20,6 +20,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from .document import MAX_INPUT
 from .errors import EventTooLarge, OutOfDomain
 from .events import Event, UnlistedEvent, read_event
 from .refusal import shown_name
@@ -62,6 +63,16 @@ def canonical_bytes(body: Mapping[str, Any]) -> bytes:
     if len(sealed) > MAX_BODY:
         raise EventTooLarge(len(sealed), MAX_BODY)
     return sealed
+
+
+def check_size(free_form: Mapping[str, Any]) -> None:
+    """Raise ``EventTooLarge`` for free-form members that no body could hold, before the cost of redacting them.
+
+    Redaction can shorten what it is given, so the bound is that of a caller's JSON: four times the largest body.
+    """
+    size = len(_encode(free_form))
+    if size > MAX_INPUT:
+        raise EventTooLarge(size, MAX_INPUT)
 
 
 def _refusal(body: Mapping[str, Any]) -> OutOfDomain | None:

@@ -201,7 +201,8 @@ def new_event_id() -> UUID:
 
 def rfc3339(moment: datetime) -> str:
     """Return UTC with six decimals and ``Z``, 27 characters, so that text order is time order (RFC 3339 §5.6)."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
+    in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return in_utc.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 _DATE_TIME: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"

@@ -86,6 +86,19 @@ def test_an_inner_scope_adds_to_the_outer(log: AuditLog, a_use: MakeUse, entries
     assert [bool(context.tool) for context in contexts] == [True, False, False]
 
 
+def test_parts_hold_in_inner_scopes_too(log: AuditLog, a_use: MakeUse, entries: Entries) -> None:
+    """An approval given outside, and a custody given inside, reach the same use."""
+    with (
+        scope(approval=Approval(approval_id="a-1")),
+        scope(key_custody=KeyCustody(store=CustodyStore.SOFTWARE_FILE)),
+        scope(task="t-42"),
+    ):
+        log.record(a_use())
+    event = entries()[0].event
+    assert isinstance(event, CredentialUse)
+    assert (event.approval.approval_id, event.key_custody.store) == ("a-1", "software_file")
+
+
 def test_an_exception_ends_the_scope() -> None:
     """However the block is left, the surroundings are what they were."""
     before = current_scope()

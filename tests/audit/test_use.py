@@ -158,7 +158,8 @@ def test_a_cancelled_task(log: AuditLog, entries: Entries) -> None:
     async def scene() -> None:
         begun = asyncio.Event()
         task = asyncio.create_task(act(begun))
-        await begun.wait()
+        async with asyncio.timeout(10):
+            await begun.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -161,7 +161,8 @@ def test_a_cancelled_request(
         begun = asyncio.Event()
         async with module.AsyncClient(transport=door.AsyncAuditTransport(log)) as client:
             sending = asyncio.create_task(client.post(f"{server.url}/mail", headers=bearer, content=endless(begun)))
-            await begun.wait()
+            async with asyncio.timeout(10):
+                await begun.wait()
             sending.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await sending
