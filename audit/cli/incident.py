@@ -9,6 +9,8 @@ import typer
 from .options import AsJson, Db
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from counterfoil.audit.review import Incident, Sighting
     from counterfoil.schemas import CredentialUse
 
@@ -52,42 +54,42 @@ def _as_json(found: Incident) -> str:
 
 
 def _print_incident(found: Incident) -> None:
-    from rich.console import Console
-
-    from counterfoil.schemas import CredentialUse
-
-    from .render import add_row, clock, headline, moment_of, plain, table
+    from .render import headline, plain
 
     if not found.timeline:
         typer.echo("nothing is recorded about it")
         return
-    shown = table("seq", "time (UTC)", "seen by", "who", "what", "where", "approval", "outcome", "other side")
+    typer.echo(plain(f"credential {found.subject}"))
     for sighting in found.timeline:
-        event = sighting.entry.event
-        what, where, outcome = headline(sighting.entry)
-        add_row(
-            shown,
-            sighting.entry.seq,
-            clock(moment_of(sighting.entry)),
-            event.context.observer,
-            _who(event) if isinstance(event, CredentialUse) else "",
-            what,
-            where,
-            _approval(event) if isinstance(event, CredentialUse) else "",
-            outcome,
-            "NOT RECORDED BY AN AGENT"
-            if sighting.alone
-            else f"seq {sighting.counterpart}" * bool(sighting.counterpart),
-            style="bold red" if sighting.alone else None,
-        )
-    console = Console()
-    console.print(f"credential {plain(found.subject)}", markup=False, highlight=False)
-    console.print(shown)
+        for number, line in enumerate(_lines(sighting)):
+            style = typer.colors.RED if sighting.alone else None
+            typer.secho(plain(line) if number == 0 else "    " + plain(line), fg=style)
     for entry in found.approvals:
         name, approval_id, state = headline(entry)
-        approver = getattr(entry.event, "approver", None) or "nobody named"
-        typer.echo(plain(f"approval {approval_id} of {name}: {state} by {approver} (entry {entry.seq})"))
+        approver = getattr(entry.event, "approver", None)
+        by = f" by {approver}" if approver else ""
+        typer.echo(plain(f"approval {approval_id} of {name}: {state}{by} (entry {entry.seq})"))
     _print_summary(found)
+
+
+def _lines(sighting: Sighting) -> Iterator[str]:
+    """Yield what one entry says: when, seen by whom; what, where, how it ended; approval; the other side."""
+    from counterfoil.schemas import CredentialUse
+
+    from .render import clock, headline, moment_of
+
+    entry, event = sighting.entry, sighting.entry.event
+    use = event if isinstance(event, CredentialUse) else None
+    who = f", {_who(use)}" if use else ""
+    yield f"{clock(moment_of(entry))}  entry {entry.seq}, seen by {event.context.observer}{who}"
+    what, where, outcome = headline(entry)
+    yield f"{what}  {where}  {outcome}"
+    if use and (approval := _approval(use)):
+        yield f"approval: {approval}"
+    if sighting.alone:
+        yield "NOT RECORDED BY AN AGENT"
+    elif sighting.counterpart:
+        yield f"the other side: entry {sighting.counterpart}"
 
 
 def _who(event: CredentialUse) -> str:
@@ -108,9 +110,7 @@ def _approval(event: CredentialUse) -> str:
 def _print_summary(found: Incident) -> None:
     alone = [sighting.entry.seq for sighting in found.timeline if sighting.alone]
     if alone:
-        listed = ", ".join(map(str, alone))
-        typer.echo(
-            f"No agent recorded the use in entry {listed}: somebody else's, or an agent that does not record here."
-        )
+        listed = " and ".join(map(str, alone))
+        typer.echo(f"No agent recorded the use in entry {listed}: somebody else's, or one that does not record here.")
     else:
         typer.echo("Every use that a resource server saw was recorded by an agent too.")

@@ -10,6 +10,7 @@ A redirect and a retry of an authentication flow pass through the transport agai
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from counterfoil.schemas import MissingExtra
@@ -57,9 +58,12 @@ class AsyncAuditTransport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send one request. The answer's body is not touched, so that streaming stays streaming."""
-        async with arecorded(self._log, _facts(request)) as answered:
-            response = await self._transport.handle_async_request(request)
-            answered(response.status_code)
+        async with AsyncExitStack() as unless_returned:
+            async with arecorded(self._log, _facts(request)) as answered:
+                response = await self._transport.handle_async_request(request)
+                unless_returned.push_async_callback(response.aclose)
+                answered(response.status_code)
+            unless_returned.pop_all()
         return response
 
     async def aclose(self) -> None:

@@ -49,14 +49,15 @@ def test_the_story_for_people(stolen: Fingerprint, run: Run) -> None:
     ended = run("incident", stolen)
     assert (ended.code, ended.err) == (0, "")
     assert f"credential {stolen}" in ended.out
-    lines = ended.out.splitlines()
-    assert "mail-agent (pid 4711)" in lines[2]
-    assert "seq 4" in lines[2]
-    assert "NOT RECORDED BY AN AGENT" not in lines[3]
-    assert "198.51.100.23" in lines[4]
-    assert "NOT RECORDED BY AN AGENT" in lines[4]
-    assert "a-1 granted" in lines[4]
-    assert "tool_trace" in lines[5]
+    ours, theirs, alone, reported = ended.out.split("  entry ")[1:]
+    assert "mail-agent (pid 4711)" in ours
+    assert "the other side: entry 4" in ours
+    assert "the other side: entry 3" in theirs
+    assert "NOT RECORDED BY AN AGENT" not in theirs
+    assert "198.51.100.23" in alone
+    assert "NOT RECORDED BY AN AGENT" in alone
+    assert "a-1 granted" in alone
+    assert "tool_trace" in reported
     assert "approval a-1 of send_mail: granted by alice (entry 6)" in ended.out
     assert "No agent recorded the use in entry 5" in ended.out
 

@@ -146,6 +146,39 @@ def test_nothing_is_sent_without_an_intent(
     hasty.close()
 
 
+def test_cancelled_while_the_outcome_is_written(
+    library: Library, recording: Recording, bearer: dict[str, str], busy: Busy
+) -> None:
+    """An answer that cannot be handed over any more is closed, so that its connection goes back to the pool."""
+    module, door = library
+    closed, answered, holding = list[bool](), asyncio.Event(), busy()
+
+    class Body(module.AsyncByteStream):
+        async def aclose(self) -> None:
+            closed.append(True)
+
+    class Inner(module.AsyncBaseTransport):
+        async def handle_async_request(self, _: object) -> Any:
+            holding.__enter__()
+            answered.set()
+            return module.Response(200, stream=Body())
+
+    async def scene() -> None:
+        async with module.AsyncClient(transport=door.AsyncAuditTransport(recording.log, Inner())) as client:
+            sending = asyncio.create_task(client.get("https://api.example/mail", headers=bearer))
+            async with asyncio.timeout(10):
+                await answered.wait()
+            await asyncio.sleep(0.05)
+            sending.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await sending
+        holding.__exit__(None, None, None)
+
+    asyncio.run(scene())
+    assert closed == [True]
+    assert [each.action.outcome for each in recording.told()] == ["pending", "executed"]
+
+
 def test_a_cancelled_request(
     library: Library, server: Server, log: AuditLog, bearer: dict[str, str], told: Told
 ) -> None:

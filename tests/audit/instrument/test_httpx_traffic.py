@@ -148,19 +148,28 @@ def test_nothing_keeps_the_secret(client: Client, server: Server, log: AuditLog)
     with pytest.raises(client.library.ConnectError):
         client.send(log, "GET", "http://127.0.0.1:1/mail", headers={"X-API-Key": "".join(halves)})
     assert _holders("".join(halves)) == []
-    kept = [f"Bearer {''.join(halves)}"]
-    assert "list" in _holders("".join(halves)), kept  # such a one would have been found
+    kept = [{"headers": (("Authorization", f"Bearer {''.join(halves)}"),)}]
+    assert _holders("".join(halves)) != [], kept  # such a one would have been found
 
 
 def _holders(secret: str) -> list[str]:
-    """Name the type of every object that the garbage collector knows and that refers to a text with the secret."""
+    """Name the type of every object that the garbage collector knows and that leads to a text with the secret."""
     gc.collect()
-    needles: dict[type, Any] = {str: secret, bytes: secret.encode(), bytearray: secret.encode()}
-    found: list[str] = []
-    for holder in gc.get_objects():
-        texts: list[Any] = gc.get_referents(holder)
-        for text in texts:
-            needle = needles.get(type(text))  # pyright: ignore[reportUnknownArgumentType]
-            if needle and text is not needle and needle in text:
-                found.append(type(holder).__name__)
-    return found
+    encoded = secret.encode()
+    needles: dict[type[Any], Any] = {str: secret, bytes: encoded, bytearray: encoded}
+    return [
+        type(holder).__name__
+        for holder in gc.get_objects()
+        for text in _texts(holder)
+        if text is not (needle := needles[type(text)]) and needle in text
+    ]
+
+
+def _texts(holder: object) -> Iterator[Any]:
+    """Yield the texts that an object refers to, through tuples and dicts that the collector does not track."""
+    referents: list[Any] = gc.get_referents(holder)
+    for each in referents:
+        if isinstance(each, str | bytes | bytearray):
+            yield from [each] if type(each) in {str, bytes, bytearray} else []
+        elif not gc.is_tracked(each):
+            yield from _texts(each)
