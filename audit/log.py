@@ -14,6 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
 from counterfoil.exporters.diagnostics import diagnostics
+from counterfoil.exporters.pending import Pending
 from counterfoil.schemas import (
     Context,
     Event,
@@ -27,7 +28,7 @@ from counterfoil.schemas import (
     Receipt,
     StoreError,
 )
-from counterfoil.schemas.entry import LOG_MEMBERS, canonical_bytes, check_size, leaf_hash
+from counterfoil.schemas.entry import LOG_MEMBERS, canonical_bytes, check_size, leaf_hash, sealed_bytes
 from counterfoil.schemas.events import EVENT_TYPES, stated
 from counterfoil.schemas.values import rfc3339
 
@@ -39,7 +40,9 @@ from .use import Use, use_fields
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from counterfoil.exporters.sql import Pending, SqliteWriter
+    from pydantic import JsonValue
+
+    from counterfoil.exporters.sql import SqliteWriter
     from counterfoil.schemas import Action, Binding, Proof, Resource, SignerProcess, Token
 
     from .redaction import Redactor
@@ -93,14 +96,16 @@ class AuditLog:
 
         The same ``event_id`` with the same content returns the first receipt. Raises ``InputError`` and ``StoreError``.
         """
-        return self._commit(self._seal(event))
+        return self._commit(self._seal(event), event.context.event_id)
 
     async def arecord(self, event: Event) -> Receipt:
         """Record one event without blocking the event loop. A cancelled caller's entry is still written."""
         import asyncio
 
         pending = self._seal(event)
-        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._commit, pending))
+        return await asyncio.shield(
+            asyncio.get_running_loop().run_in_executor(None, self._commit, pending, event.context.event_id)
+        )
 
     def use(  # noqa: PLR0913 -- one keyword a part of the record
         self,
@@ -178,8 +183,6 @@ class AuditLog:
 
     def _seal(self, event: Event) -> Pending:
         """Turn an event into what is to be stored: surroundings added, secrets removed, canonical, hashed."""
-        from counterfoil.exporters.sql import Pending
-
         number, raised = self._next_number()
         try:
             body = _body_of(event)
@@ -190,13 +193,13 @@ class AuditLog:
                 "salt": secrets.token_hex(16),
                 "redactions": receipts,
             }
-            sealed = canonical_bytes(body)
+            sealed = sealed_bytes(body)
         except BaseException:
             self._declare_later([*raised, number])
             raise
         return Pending(body["context"]["event_id"], sealed, leaf_hash(sealed), [*raised, number])
 
-    def _commit(self, pending: Pending) -> Receipt:
+    def _commit(self, pending: Pending, event_id: uuid.UUID) -> Receipt:
         try:
             self._writer.append(pending)
         except BaseException:
@@ -206,7 +209,7 @@ class AuditLog:
             self._declare_later(pending.numbers)
         if self._lost_outcomes:
             self._record_gap()
-        return Receipt(self._log_id, pending.seq, uuid.UUID(pending.event_id), pending.chain_hash.hex())
+        return Receipt(self._log_id, pending.seq, event_id, pending.chain_hash.hex())
 
     def _record_gap(self) -> None:
         with self._counting:
@@ -259,12 +262,24 @@ def _body_of(event: Event) -> dict[str, Any]:
     if attributes := body["context"].get("attributes"):
         check_size(attributes)
     said, around = event.context.model_fields_set, current_scope()
-    own = {name: value for name, value in body["context"].items() if name not in LOG_MEMBERS}
-    surroundings = around.context | current_trace()
-    body["context"] = own | {name: value for name, value in surroundings.items() if name not in said}
+    context = body["context"]
+    for name in LOG_MEMBERS & said:
+        context.pop(name, None)
+    for name, value in (around.context | current_trace()).items():
+        if name not in said:
+            context[name] = _copied(value)
     for name in around.parts.keys() & type(event).model_fields.keys() - event.model_fields_set:
-        body[name] = around.parts[name]
+        body[name] = _copied(around.parts[name])
     return body
+
+
+def _copied(value: JsonValue) -> JsonValue:
+    """Copy what surrounds many events, since each is redacted in place."""
+    if isinstance(value, dict):
+        return {name: _copied(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_copied(member) for member in value]
+    return value
 
 
 @cache

@@ -24,7 +24,8 @@ class Figure:
 
 def alternately(first: Callable[[], object], second: Callable[[], object], times: int) -> tuple[float, float]:
     """Run both by turns, and return the median seconds of each."""
-    left, right = [], []
+    left: list[float] = []
+    right: list[float] = []
     for _ in range(times):
         left.append(seconds(first))
         right.append(seconds(second))

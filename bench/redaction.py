@@ -22,14 +22,14 @@ _PROSE = "The quarterly report for the northern region is ready and was sent to 
 
 def measure(_: Path) -> list[Figure]:
     """Measure an event with nothing to hide, and one with five secrets."""
-    benign = _two_kilobytes({"note": _PROSE * 6, "rows": [{"name": "Ada", "amount": 12}, {"name": "Bo", "amount": 7}]})
+    benign = _two_kilobytes({"note": _PROSE * 9, "rows": [{"name": "Ada", "amount": 12}, {"name": "Bo", "amount": 7}]})
     secret = secrets.token_urlsafe(24)
     hiding = _two_kilobytes(
         {
             "headers": {"Authorization": f"Bearer {secret}", "Cookie": f"sid={secret}"},
             "password": secret,
             "link": f"https://api.example/cb?code={secret}&x=1",
-            "note": _PROSE * 4 + f"it said ghp_{secret}{secret} and went on",
+            "note": _PROSE * 7 + f"it said ghp_{secret}{secret} and went on",
         }
     )
     return [

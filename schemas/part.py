@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
 
 from .document import strictly
+from .domain import check_domain
+from .errors import OutOfDomain
 from .refusal import FIELD_NAMES, checked
 from .terms import is_reading, keep_unlisted_terms
 from .values import Digest
@@ -48,9 +50,22 @@ class Part(BaseModel, metaclass=_QuietErrors):
         FIELD_NAMES.update(cls.model_fields)
 
     def model_post_init(self, _context: Any, /) -> None:
-        """Refuse unknown members also where a part stands in a model, or an adapter, that is not ours."""
-        if self.__pydantic_extra__ and not is_reading():
+        """Refuse unknown members also where a part stands in a model, or an adapter, that is not ours.
+
+        What a reader keeps can be recorded again, and so has to be of the domain.
+        """
+        if not self.__pydantic_extra__:
+            return
+        if not is_reading():
             raise PydanticCustomError("unknown_member", "a part of a record has an unknown member")
+        try:
+            check_domain(self.__pydantic_extra__)
+        except OutOfDomain:
+            outside = True
+        else:
+            outside = False
+        if outside:
+            raise PydanticCustomError("out_of_domain", "an unknown member has no portable JSON form")
 
     @classmethod
     def read_json(cls, body: str | bytes) -> Self:

@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
-from counterfoil.schemas.entry import MAX_DEPTH
+from counterfoil.schemas.domain import MAX_DEPTH
 
 from .receipt import marker
 from .redactor import Redactor

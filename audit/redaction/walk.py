@@ -14,7 +14,7 @@ import re
 from itertools import count, pairwise
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from counterfoil.schemas.entry import MAX_DEPTH
+from counterfoil.schemas.domain import MAX_DEPTH
 
 from .plan import FREE_FORM
 from .positions import COOKIE_ATTRIBUTES, SCHEMES, Position, contexts, looks_opaque, position_of

@@ -136,21 +136,30 @@ class SharedLock:
         except OSError as error:
             raise AuditUnavailable(f"{path}.lock cannot be opened ({os.strerror(error.errno or 0)})") from None
 
-    @contextmanager
-    def held(self, until: float) -> Generator[None]:
-        """Hold the lock. Raises ``AuditUnavailable`` when it is not free by ``until`` (``time.monotonic``)."""
+    def acquire(self, until: float) -> None:
+        """Take the lock. Raises ``AuditUnavailable`` when it is not free by ``until`` (``time.monotonic``)."""
         while True:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
             except OSError:
                 if time.monotonic() >= until:
                     raise AuditUnavailable(f"{self._path} was locked by another process until the deadline") from None
                 time.sleep(_LOCK_POLL)
+            else:
+                return
+
+    def release(self) -> None:
+        """Give the turn to the next."""
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    @contextmanager
+    def held(self, until: float) -> Generator[None]:
+        """Hold the lock. Raises what ``acquire`` raises."""
+        self.acquire(until)
         try:
             yield
         finally:
-            fcntl.flock(self._file, fcntl.LOCK_UN)
+            self.release()
 
     def close(self) -> None:
         """Give the file back."""

@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -24,6 +24,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from counterfoil.schemas import AuditTimeout, AuditUnavailable, EventConflict, LogClosed, StoreError
 from counterfoil.schemas.entry import GENESIS, chain_hash, same_content
 
+from ..pending import Pending
 from .faults import fault_of, translated
 from .sqlite import APPLICATION_ID, SharedLock, check_file, connect, identify, is_empty, make_file
 from .tables import SCHEMA_VERSION, CheckpointRow, CursorRow, EntryRow, LogRow, table_of
@@ -35,25 +36,6 @@ MAX_BATCH: Final = 64
 """How many entries one commit takes at most."""
 
 _Files: TypeAlias = tuple[int, int, int, int]
-
-
-@dataclass(slots=True, eq=False)
-class Pending:
-    """An entry on its way: what the caller gives, and what the commit gives back.
-
-    ``numbers`` are the producer's numbers that are accounted for if it arrives: its own and those it declares.
-    ``repeated``: the event was in the log before, and what comes back is about that first entry.
-    """
-
-    event_id: str
-    body: bytes
-    leaf_hash: bytes
-    numbers: list[int] = field(default_factory=list[int])
-    seq: int = 0
-    chain_hash: bytes = b""
-    error: Exception | None = None
-    done: bool = False
-    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +103,7 @@ class SqliteWriter:
         """
         until = time.monotonic() + self._deadline
         self._waiting.append(pending)
-        if self._lead.acquire(timeout=self._deadline):
+        if self._lead.acquire(blocking=False) or self._lead.acquire(timeout=self._deadline):
             try:
                 while not pending.done:
                     self._commit_waiting(until)
@@ -162,17 +144,25 @@ class SqliteWriter:
         if self._closed:
             raise LogClosed
         store = self._opened()
-        with store.lock.held(until):
-            self._check_files(store)
-            store.connection.execute("BEGIN IMMEDIATE")
-            try:
-                self._insert(store.connection, batch)
-                store.connection.execute("COMMIT")
-            except BaseException:
-                if store.connection.in_transaction:
-                    store.connection.execute("ROLLBACK")
-                raise
-            self._check_files(store)
+        store.lock.acquire(until)
+        try:
+            if not self._is_in_place(store):
+                raise AuditUnavailable(f"{self._path}, or its -wal, was removed or replaced while it was in use")
+            self._transact(store.connection, batch)
+            if not self._is_in_place(store):
+                raise AuditTimeout(f"{self._path}, or its -wal, was removed or replaced during the commit")
+        finally:
+            store.lock.release()
+
+    def _transact(self, connection: sqlite3.Connection, batch: list[Pending]) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._insert(connection, batch)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
 
     def _opened(self) -> _Store:
         # None after a fork, since a connection must not be shared.
@@ -200,11 +190,10 @@ class SqliteWriter:
             rows.append((seq, pending.body.decode("utf-8"), pending.leaf_hash, head))
         return rows
 
-    def _check_files(self, store: _Store) -> None:
+    def _is_in_place(self, store: _Store) -> bool:
         """Notice a file that was deleted or replaced: it would take our commits with it, acknowledged and lost."""
         found = _files(*self._files)
-        if found is None or found != store.files:
-            raise AuditUnavailable(f"{self._path}, or its -wal, was removed or replaced while it was in use")
+        return found is not None and found == store.files
 
     @property
     def closed(self) -> bool:
@@ -238,7 +227,7 @@ class SqliteWriter:
 
     def before_fork(self) -> None:
         """Let a commit end: SQLite would hand its locks down to the child, where nobody could give them up."""
-        if self._lead.acquire(timeout=self._deadline):
+        if self._lead.acquire(blocking=False) or self._lead.acquire(timeout=self._deadline):
             self._forking = True
 
     def after_fork_in_parent(self) -> None:

@@ -24,7 +24,8 @@ from counterfoil.schemas import (
     Token,
     read_event,
 )
-from counterfoil.schemas.entry import MAX_DEPTH, canonical_bytes
+from counterfoil.schemas.domain import MAX_DEPTH
+from counterfoil.schemas.entry import canonical_bytes
 
 if TYPE_CHECKING:
     from counterfoil.schemas import Event

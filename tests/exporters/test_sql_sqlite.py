@@ -243,7 +243,7 @@ def test_another_process_keeps_the_log_locked(holding: str, seal: Seal, address:
         began = time.monotonic()
         with pytest.raises(AuditUnavailable, match=rf"{_NAMED}.* locked by another process"):
             writer.append(seal())
-        assert 0.2 <= time.monotonic() - began < 1.0
+        assert 0.2 <= time.monotonic() - began < 1.8
     assert writer.head() == 0
     writer.append(seal())
     assert writer.head() == 1
@@ -258,7 +258,7 @@ def test_a_locked_log_cannot_be_opened(holding: str, address: Path) -> None:
         began = time.monotonic()
         with pytest.raises(AuditUnavailable, match=rf"{_NAMED}.* locked by another process"):
             _open(address, deadline=0.2)
-        assert 0.2 <= time.monotonic() - began < 1.0
+        assert 0.2 <= time.monotonic() - began < 1.8
 
 
 def test_the_lock_is_given_back_after_an_error(address: Path) -> None:

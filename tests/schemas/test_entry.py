@@ -12,10 +12,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from counterfoil.schemas import (
+    Context,
     Entry,
     Event,
     EventTooLarge,
     InvalidEvent,
+    LogChange,
+    LogEvent,
     OutOfDomain,
     UnlistedEvent,
     canonical_bytes,
@@ -24,7 +27,9 @@ from counterfoil.schemas import (
     parse_event,
     read_event,
 )
-from counterfoil.schemas.entry import GENESIS, LOG_MEMBERS, MAX_BODY, MAX_DEPTH, same_content
+from counterfoil.schemas.domain import MAX_DEPTH
+from counterfoil.schemas.entry import GENESIS, LOG_MEMBERS, MAX_BODY, same_content, sealed_bytes
+from counterfoil.schemas.events import stated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -235,3 +240,32 @@ class TestSameContent:
         one, true = (f'{{"context":{{"attributes":{{"a":{value}}}}}}}' for value in ("1", "true"))
         assert same_content(one, one.encode())
         assert not same_content(one, true.encode())
+
+
+class TestSealedBytes:
+    """The quick way to the canonical form of an event."""
+
+    @given(
+        st.dictionaries(st.text(max_size=3), st.none() | st.integers() | st.floats() | st.text(max_size=3), max_size=3),
+        st.text(min_size=1, max_size=9),
+    )
+    def test_it_is_the_canonical_form(self, attributes: dict[str, Any], task: str) -> None:
+        """What an event states is sealed in the same bytes, or refused alike, as by the whole walk."""
+        try:
+            event = LogEvent(change=LogChange.GAP, context=Context(attributes=attributes, task=task))
+        except InvalidEvent:
+            return
+        outcomes: list[object] = []
+        for seal in (canonical_bytes, sealed_bytes):
+            try:
+                outcomes.append(seal(stated(event)))
+            except OutOfDomain as refusal:
+                outcomes.append(str(refusal))
+        assert outcomes[0] == outcomes[1]
+
+    def test_attributes_that_were_changed_afterwards_are_refused(self) -> None:
+        """A frozen event can hold a mutable dictionary; what was put there later is looked at all the same."""
+        event = LogEvent(change=LogChange.GAP, context=Context(attributes={"n": 1}))
+        event.context.attributes["n"] = 2**60
+        with pytest.raises(OutOfDomain):
+            sealed_bytes(stated(event))
