@@ -268,8 +268,9 @@ def _body_of(event: Event) -> dict[str, Any]:
     for name, value in (around.context | current_trace()).items():
         if name not in said:
             context[name] = _copied(value)
-    for name in around.parts.keys() & type(event).model_fields.keys() - event.model_fields_set:
-        body[name] = _copied(around.parts[name])
+    if around.parts:
+        for name in around.parts.keys() & type(event).model_fields.keys() - event.model_fields_set:
+            body[name] = _copied(around.parts[name])
     return body
 
 

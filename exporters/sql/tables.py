@@ -20,6 +20,9 @@ SCHEMA_VERSION = 1
 """The version of these tables, kept in ``log.schema_version`` and in SQLite's ``user_version``."""
 
 
+_SEQ: Any = BigInteger().with_variant(Integer, "sqlite")
+
+
 class FromBody(ColumnElement[str]):
     """The text at the first of ``paths`` (dotted member names) that the body has."""
 
@@ -77,9 +80,7 @@ class EntryRow(SQLModel, table=True):
         {"sqlite_strict": True},
     )
 
-    seq: int = Field(
-        sa_column=Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False)
-    )
+    seq: int = Field(sa_column=Column(_SEQ, primary_key=True, autoincrement=False))
     body: str = Field(sa_column=Column(Text, nullable=False))
     leaf_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     chain_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
@@ -111,28 +112,31 @@ class LogRow(SQLModel, table=True):
     """The identity of the log: exactly one row."""
 
     __tablename__: ClassVar[Any] = "log"
+    __table_args__: ClassVar[Any] = {"sqlite_strict": True}
 
     log_id: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
     schema_version: int
-    fingerprint_key_id: str
+    fingerprint_key_id: str = Field(sa_type=Text)
 
 
 class CursorRow(SQLModel, table=True):
     """How far each export destination has come."""
 
     __tablename__: ClassVar[Any] = "cursor"
+    __table_args__: ClassVar[Any] = {"sqlite_strict": True}
 
-    name: str = Field(primary_key=True)
-    seq: int
+    name: str = Field(primary_key=True, sa_type=Text)
+    seq: int = Field(sa_type=_SEQ)
 
 
 class CheckpointRow(SQLModel, table=True):
     """Commitments to the head of the log, as C2SP notes."""
 
     __tablename__: ClassVar[Any] = "checkpoint"
+    __table_args__: ClassVar[Any] = {"sqlite_strict": True}
 
-    size: int = Field(primary_key=True)
-    note: str
+    size: int = Field(sa_column=Column(_SEQ, primary_key=True, autoincrement=False))
+    note: str = Field(sa_type=Text)
 
 
 def table_of(model: type[SQLModel]) -> Table:

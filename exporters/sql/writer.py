@@ -187,7 +187,7 @@ class SqliteWriter:
             seq += 1
             head = chain_hash(self.log_id, seq, head, pending.leaf_hash)
             pending.seq, pending.chain_hash = seq, head
-            rows.append((seq, pending.body.decode("utf-8"), pending.leaf_hash, head))
+            rows.append((seq, str(pending.body, "utf-8"), pending.leaf_hash, head))
         return rows
 
     def _is_in_place(self, store: _Store) -> bool:

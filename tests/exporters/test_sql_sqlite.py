@@ -199,7 +199,7 @@ def test_a_missing_folder_is_not_made(tmp_path: Path) -> None:
     assert not (tmp_path / "nowhere").exists()
 
 
-@pytest.mark.parametrize("damage", ["DELETE FROM log", "UPDATE log SET log_id = 'text'", "DROP TABLE log"])
+@pytest.mark.parametrize("damage", ["DELETE FROM log", "UPDATE log SET log_id = x'00'", "DROP TABLE log"])
 def test_a_log_that_does_not_say_which_it_is_is_corrupt(damage: str, address: Path) -> None:
     """Without its own row a log can be neither continued nor verified."""
     _open(address).close()
