@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,7 +127,8 @@ def test_an_empty_file_becomes_a_log(seal: Seal, address: Path) -> None:
     writer = _open(address)
     writer.append(seal())
     writer.close()
-    assert SqliteReader(address).head() == 1
+    with closing(SqliteReader(address)) as reader:
+        assert reader.head() == 1
 
 
 def test_an_empty_file_is_no_log_to_a_reader(address: Path) -> None:
