@@ -293,14 +293,17 @@ def test_tampering_shows(played: tuple[World, Ran], tampering: str, tmp_path: Pa
 
 
 def test_no_secret_is_anywhere(known: tuple[World, Ran, tuple[str, ...]], leaks: Callable[..., list[str]]) -> None:
-    """Neither the files of the log nor anything printed holds a secret, raw or encoded; the leaked trace does."""
+    """No file of the log, no exported span or line, and nothing printed holds a secret; the leaked trace does."""
     world, ran, held = known
-    files = sorted(world.folder.glob("demo.db*"))
-    assert world.folder / "demo.db" in files
     printed = world.run("query", "--db", "demo.db", "--json")
     assert "credential_use" in printed.out
+    spans = world.run("export", "otel", "spans.json", "--to", "file", "--db", "demo.db")
+    lines = world.run("export", "jsonl", "lines.json", "--db", "demo.db")
+    files = sorted([*world.folder.glob("demo.db*"), world.folder / "spans.json", world.folder / "lines.json"])
+    assert "counterfoil.token.fingerprint" in (world.folder / "spans.json").read_text(encoding="utf-8")
     for secret in held:
-        assert leaks(secret, *files, ran.out, ran.err, printed.out, printed.err) == []
+        for told in (ran, printed, spans, lines):
+            assert leaks(secret, *files, told.out, told.err) == []
     assert leaks(held[-1], world.folder / "trace") != []
 
 
