@@ -171,5 +171,5 @@ def _texts(holder: object) -> Iterator[Any]:
     for each in referents:
         if isinstance(each, str | bytes | bytearray):
             yield from [each] if type(each) in {str, bytes, bytearray} else []
-        elif not gc.is_tracked(each):
+        elif type(each) in {tuple, dict} and not gc.is_tracked(each):
             yield from _texts(each)
