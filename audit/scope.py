@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from counterfoil.schemas import Agent, Approval, Context, KeyCustody, Observer, Principal, Tool
+from counterfoil.schemas import Agent, Approval, Context, Fingerprint, KeyCustody, Observer, Principal, Tool
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -45,6 +45,7 @@ def scope(  # noqa: PLR0913 -- one keyword a fact
     tool: str | Tool | None = None,
     principal: str | Principal | None = None,
     observer: Observer | None = None,
+    inbound: Fingerprint | None = None,
     approval: Approval | None = None,
     key_custody: KeyCustody | None = None,
     attributes: dict[str, Any] | None = None,
@@ -61,6 +62,7 @@ def scope(  # noqa: PLR0913 -- one keyword a fact
         "tool": Tool(name=tool) if isinstance(tool, str) else tool,
         "principal": Principal(subject=principal) if isinstance(principal, str) else principal,
         "observer": observer,
+        "inbound": inbound,
         "attributes": attributes,
     }
     outer = current_scope()

@@ -37,6 +37,11 @@ class Action(Part):
     """When it began."""
     ended_at: Time | None = None
     """When its outcome was known."""
+    attempt: Count | None = Field(default=None, ge=1)
+    """Which attempt of one use this is, from 1: a refused nonce is answered with a fresh proof (RFC 9449 §8). Absent:
+    the only one."""
+    redirected_from: Uri | None = None
+    """The URI whose answer redirected here (RFC 9110 §15.4)."""
     phase: Phase = Phase.COMPLETE
     """Intent (before), outcome (after), or both in one."""
     outcome: Outcome = Outcome.UNKNOWN

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from .part import Part
-from .values import Attributes, Count, Name, Text, Time, Uri, new_event_id
+from .values import Attributes, Count, Fingerprint, Name, Text, Time, Uri, new_event_id
 from .vocabulary import LengthClass, Observer
 
 
@@ -101,7 +101,10 @@ class Context(Part):
     span_id: Annotated[str, StringConstraints(pattern="^[0-9a-f]{16}$")] | None = None
     """W3C span id of the surrounding span, 16 hex digits."""
     use_id: UUID | None = None
-    """Joins the intent and the outcome of one use."""
+    """Joins the intent and the outcome of one use, and its attempts."""
+    inbound: Fingerprint | None = None
+    """The credential of the request that was being served when this one was sent. Equal to the fingerprint of the token
+    sent, it was passed through, which MCP forbids."""
     peer: Name | None = None
     """Network address of the other side, as host or host:port."""
     attributes: Attributes = Field(default_factory=dict)

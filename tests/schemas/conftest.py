@@ -115,7 +115,8 @@ def _others(key: FingerprintKey, mark: str) -> dict[str, Any]:
                      **dict.fromkeys(("shown_digest", "executed_digest", "rendering_digest"), digest)},
         "action": {"name": mark, "method": mark, "target": f"https://{mark}.example/x", "arguments_digest": digest,
                    "started_at": NOON, "ended_at": NOON, "phase": "complete", "outcome": "executed",
-                   "status_code": 200, "error_type": mark},
+                   "status_code": 200, "error_type": mark,
+                   "attempt": 2, "redirected_from": f"https://{mark}.example/y"},
     }  # fmt: skip
 
 
@@ -131,6 +132,7 @@ def _context(mark: str) -> dict[str, Any]:
         "trace_id": "0af7651916cd43dd8448eb211c80319c",
         "span_id": "b7ad6b7169203331",
         "use_id": "01940000-0000-7000-8000-000000000001",
+        "inbound": Fingerprint.plain_sha256_of(b"inbound"),
         "attributes": {mark: [mark, {mark: mark}, True, 1, 0.5]},
         "reference": f"https://{mark}.example/ticket",
         "recorded_at": NOON,

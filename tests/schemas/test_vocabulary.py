@@ -49,7 +49,12 @@ EXPECTED: dict[str, str] = {
         " dpop.13_jti_replay dpop.14_scheme dpop.15_single_token_method dpop.16_nonce_downgrade"
         " mtls.01_cert_present mtls.02_cnf_present mtls.03_x5t_match mtls.04_cert_source_trusted mtls.05_cert_validity"
         " mtls.06_chain"
-        " jose.crit jose.alg_key jose.rsa_bits jose.duplicate_member jose.base64url jose.size cnf.ambiguous"
+        " jose.crit jose.key jose.alg_key jose.rsa_bits jose.duplicate_member jose.base64url jose.size"
+        " http_signature.01_well_formed http_signature.02_coverage http_signature.03_key http_signature.04_alg"
+        " http_signature.05_time http_signature.06_signature http_signature.07_content_digest"
+        " wimse.01_wit_well_formed wimse.02_wit_signature wimse.03_wit_time wimse.04_wit_key wimse.05_wpt_well_formed"
+        " wimse.06_wpt_signature wimse.07_aud wimse.08_time wimse.09_wth wimse.10_ath wimse.11_other_hashes"
+        " wimse.12_jti_replay cnf.ambiguous"
         " token.signature token.issuer token.audience token.time token.typ token.scope token.active"
     ),
     "ReplayScope": "key uri none unknown",

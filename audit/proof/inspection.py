@@ -1,0 +1,146 @@
+"""What checking a proof came to: the outcome of every check that was considered.
+
+Rules:
+
+1. Checks run in any order and never stop at the first failure (RFC 9449 §4.3).
+2. A check whose input another check refused is ``not_performed``: that nothing failed does not mean it was checked.
+3. The whole passes only if no check failed, none could not be finished, and every required one passed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from counterfoil.schemas import (
+    BindingMethod,
+    CertificateSource,
+    Check,
+    CheckId,
+    CheckOutcome,
+    HtuSource,
+    Proof,
+    ProofResult,
+    ReplayScope,
+    Sha256,
+    Thumbprint,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """How the checks of one proof ended. It holds digests and thumbprints, never the proof or the token."""
+
+    mechanism: BindingMethod
+    """By what means possession was to be shown."""
+    checks: tuple[Check, ...]
+    """Every check that was considered, in the order of ``CheckId``."""
+    result: ProofResult
+    """The whole."""
+    key: Thumbprint | None = None
+    """The key (``jkt``) or certificate (``x5t#S256``) of the proof: a claim, unless the result is ``pass``."""
+    proof_digest: Sha256 | None = None
+    """SHA-256 of the proof as it was sent."""
+    proof_id: Sha256 | None = None
+    """SHA-256(jkt ‖ 0x00 ‖ jti)."""
+    replay_scope: ReplayScope = ReplayScope.UNKNOWN
+    """Within what the ``jti`` was checked to be new."""
+    htu_source: HtuSource = HtuSource.UNKNOWN
+    """From where the compared URI came."""
+    certificate_source: CertificateSource = CertificateSource.UNKNOWN
+    """From where the certificate came."""
+
+    @property
+    def failed(self) -> tuple[CheckId, ...]:
+        """The ids of the checks that failed."""
+        return tuple(check.id for check in self.checks if check.outcome is CheckOutcome.FAIL)
+
+    def outcome(self, check_id: CheckId) -> CheckOutcome:
+        """Return how one check ended; ``not_performed`` if it was not even considered."""
+        return next((check.outcome for check in self.checks if check.id is check_id), CheckOutcome.NOT_PERFORMED)
+
+    def proof(self, checked_by: str, *more: Check) -> Proof:
+        """Return the part of a record: these checks, and ``more`` (of the token) before them."""
+        return Proof(
+            mechanism=self.mechanism,
+            result=worst((self.result, result_of(more))) if more else self.result,
+            checks=(*more, *self.checks),
+            checked_by=checked_by,
+            proof_digest=self.proof_digest,
+            proof_id=self.proof_id,
+            replay_scope=self.replay_scope,
+            htu_source=self.htu_source,
+            certificate_source=self.certificate_source,
+        )
+
+
+class Outcomes:
+    """Collects how checks end. What nobody settles stays ``not_performed``."""
+
+    def __init__(self, considered: Iterable[CheckId]) -> None:
+        self._checks: dict[CheckId, Check] = {
+            each: plain_check(each, CheckOutcome.NOT_PERFORMED) for each in considered
+        }
+
+    def settle(self, check_id: CheckId, outcome: CheckOutcome) -> None:
+        """Say how a check ended."""
+        self._checks[check_id] = plain_check(check_id, outcome)
+
+    def judge(
+        self, check_id: CheckId, good: object, *, expected: str | None = None, observed: str | None = None
+    ) -> bool:
+        """Say whether a check passed. ``expected`` and ``observed`` are kept of a failure, and are no secrets."""
+        if good:
+            self._checks[check_id] = plain_check(check_id, CheckOutcome.PASS)
+            return True
+        self._checks[check_id] = Check(id=check_id, outcome=CheckOutcome.FAIL, expected=expected, observed=observed)
+        return False
+
+    def passed(self, *check_ids: CheckId) -> bool:
+        """Whether each of these passed."""
+        return all(self._checks[each].outcome is CheckOutcome.PASS for each in check_ids)
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """All of them."""
+        return tuple(self._checks.values())
+
+    def result(self, required: Iterable[CheckId]) -> ProofResult:
+        """Return the whole: the worst outcome, and ``not_performed`` if a required check neither passed nor failed."""
+        found = result_of(self._checks.values())
+        if found is ProofResult.PASS and not self.passed(*required):
+            return ProofResult.NOT_PERFORMED
+        return found
+
+
+def result_of(checks: Iterable[Check]) -> ProofResult:
+    """Return the worst outcome of some checks: fail, error, else pass."""
+    outcomes = {check.outcome for check in checks}
+    if CheckOutcome.FAIL in outcomes:
+        return ProofResult.FAIL
+    return ProofResult.ERROR if CheckOutcome.ERROR in outcomes else ProofResult.PASS
+
+
+def worst(results: Iterable[ProofResult]) -> ProofResult:
+    """Return the worst of several results."""
+    return max(results, key=_BADNESS.__getitem__)
+
+
+_BADNESS = {
+    ProofResult.PASS: 0,
+    ProofResult.NOT_APPLICABLE: 1,
+    ProofResult.UNKNOWN: 2,
+    ProofResult.NOT_PERFORMED: 3,
+    ProofResult.ERROR: 4,
+    ProofResult.FAIL: 5,
+}
+
+
+@cache
+def plain_check(check_id: CheckId, outcome: CheckOutcome) -> Check:
+    """Return a check without values. Frozen, hence one for all: an inspection makes two dozen of them."""
+    return Check(id=check_id, outcome=outcome)
