@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -62,6 +63,35 @@ def schema_reference() -> Iterator[str]:
         yield ""
 
 
+def checks_page() -> str:
+    """Return the reference of the checks."""
+    return after_introduction("docs/checks.md", checks_reference())
+
+
+def checks_reference() -> Iterator[str]:
+    """Yield the generated lines of the page about checks: a table for each family, the one before the dot."""
+    for family, checks in groupby(schemas.CheckId, key=lambda check: check.value.partition(".")[0]):
+        yield f"## {FAMILIES[family]}\n"
+        yield "| check | defined by | demands | what a failure means | severity | worse or milder |"
+        yield "| --- | --- | --- | --- | --- | --- |"
+        for check in checks:
+            facts = schemas.check_facts(check)
+            told = (check.source, facts.demands, facts.failure, facts.severity.value, facts.raised)
+            yield f"| `{check.value}` | {' | '.join(map(cell, told))} |"
+        yield ""
+
+
+FAMILIES: Final = {
+    "dpop": "DPoP proofs",
+    "mtls": "Client certificates",
+    "jose": "JSON Web Signatures, whatever they sign",
+    "http_signature": "HTTP Message Signatures",
+    "wimse": "Workload identity and proof tokens",
+    "cnf": "The binding that a token states",
+    "token": "Access tokens",
+}
+
+
 def public(base: type[T]) -> list[type[T]]:
     """Return the public classes that are built on another, by name."""
     classes = (value for value in vars(schemas).values() if isinstance(value, type) and issubclass(value, base))
@@ -112,6 +142,7 @@ def cell(text: str) -> str:
 
 
 PAGES: Final[dict[str, Callable[[], str]]] = {
+    "docs/checks.md": checks_page,
     "docs/schema.md": schema_page,
     "schemas/json/event.schema.json": json_schema,
 }

@@ -14,6 +14,7 @@ Quick start::
 
 from .action import Action, Resource
 from .approval import Approval
+from .checks import CheckFacts, check_facts
 from .context import Agent, Context, Principal, Producer, Redaction, Tool
 from .entry import Entry, Receipt, canonical_bytes, chain_hash, leaf_hash
 from .errors import (
@@ -81,6 +82,7 @@ from .vocabulary import (
     ProofResult,
     ReplayScope,
     Requirement,
+    Severity,
     TokenClass,
     TokenFormat,
 )
@@ -100,6 +102,7 @@ __all__ = [
     "CertificateSource",
     "Change",
     "Check",
+    "CheckFacts",
     "CheckId",
     "CheckOutcome",
     "Compromise",
@@ -152,6 +155,7 @@ __all__ = [
     "ReplayScope",
     "Requirement",
     "Resource",
+    "Severity",
     "Sha256",
     "SignerProcess",
     "StoreCorrupt",
@@ -167,6 +171,7 @@ __all__ = [
     "Vocabulary",
     "canonical_bytes",
     "chain_hash",
+    "check_facts",
     "event_json_schema",
     "leaf_hash",
     "parse_event",

@@ -359,6 +359,16 @@ class LogChange(Vocabulary):
     ERASED = "erased", "a body was removed on request"
 
 
+class Severity(Vocabulary):
+    """How bad something is, as OCSF counts it (``severity_id``)."""
+
+    INFORMATIONAL = "informational", "OCSF severity_id 1"
+    LOW = "low", "OCSF severity_id 2"
+    MEDIUM = "medium", "OCSF severity_id 3"
+    HIGH = "high", "OCSF severity_id 4"
+    CRITICAL = "critical", "OCSF severity_id 5"
+
+
 class LengthClass(Vocabulary):
     """How long a removed value was, roughly: an exact length can tell which secret it was."""
 

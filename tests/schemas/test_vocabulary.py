@@ -71,6 +71,7 @@ EXPECTED: dict[str, str] = {
         "prompt_log tool_trace browser_state error_report cache screenshot repository connector other unknown"
     ),
     "LogChange": "created opened closed gap disk_full key_rotated pruned erased",
+    "Severity": "informational low medium high critical",
     "LengthClass": "1-16 17-64 65-256 257-4096 4097-",
 }
 
@@ -106,7 +107,7 @@ def test_what_nobody_stated_is_unknown() -> None:
     """A vocabulary of facts that may not be known has the term for it."""
     always_known: Any = {
         "Kind", "Observer", "CheckOutcome", "CheckId", "Decision", "ApprovalState", "Phase", "Change", "LogChange",
-        "LengthClass",
+        "LengthClass", "Severity",
     }  # fmt: skip
     without = {each.__name__ for each in VOCABULARIES if "unknown" not in list(each)}
     assert without == always_known
