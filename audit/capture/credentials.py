@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from counterfoil.schemas import BindingMethod, FingerprintKey, TokenClass
+from counterfoil.schemas import BindingMethod, CertificateSource, FingerprintKey, TokenClass
 
 from .access_tokens import bound_class
 from .api_keys import find_api_keys
@@ -64,14 +64,16 @@ def capture_credentials(
     *,
     facts: TokenFacts | None = None,
     certificate: bytes | None = None,
+    certificate_source: CertificateSource = CertificateSource.UNKNOWN,
 ) -> tuple[Credential, ...]:
     """Return the credentials of a request, the Authorization header's first; empty if it shows none.
 
     ``facts`` are what somebody verified about the main credential: the first access token, or else the first of all.
-    ``certificate`` is the DER of the client certificate. At most 32 credentials are returned.
+    ``certificate`` is the DER of the client certificate, from ``certificate_source``. At most 32 credentials are
+    returned.
     """
     sightings = [sighting for find in _FINDERS for sighting in find(request)][:_MAX_CREDENTIALS]
-    certified = find_certificate(request, certificate)
+    certified = find_certificate(request, certificate, certificate_source)
     if facts and sightings:
         _state(_main(sightings), facts)
     _settle_client_authentication(sightings, certified)

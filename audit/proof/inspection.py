@@ -5,13 +5,14 @@ Rules:
 1. Checks run in any order and never stop at the first failure (RFC 9449 §4.3).
 2. A check whose input another check refused is ``not_performed``: that nothing failed does not mean it was checked.
 3. The whole passes only if no check failed, none could not be finished, and every required one passed.
+4. A check that only informs (``INFORMATION``) is recorded with its outcome and never decides the whole.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from counterfoil.schemas import (
     BindingMethod,
@@ -56,7 +57,7 @@ class Inspection:
 
     @property
     def failed(self) -> tuple[CheckId, ...]:
-        """The ids of the checks that failed."""
+        """The ids of the checks that failed; also of those that only inform, which leave the result alone."""
         return tuple(check.id for check in self.checks if check.outcome is CheckOutcome.FAIL)
 
     def outcome(self, check_id: CheckId) -> CheckOutcome:
@@ -117,9 +118,13 @@ class Outcomes:
         return found
 
 
+INFORMATION: Final = frozenset({CheckId.MTLS_CERT_VALIDITY})
+"""A resource server need not look at the dates of a certificate (RFC 8705 §3, §6.2)."""
+
+
 def result_of(checks: Iterable[Check]) -> ProofResult:
-    """Return the worst outcome of some checks: fail, error, else pass."""
-    outcomes = {check.outcome for check in checks}
+    """Return the worst outcome of some checks, but those that only inform: fail, error, else pass."""
+    outcomes = {check.outcome for check in checks if check.id not in INFORMATION}
     if CheckOutcome.FAIL in outcomes:
         return ProofResult.FAIL
     return ProofResult.ERROR if CheckOutcome.ERROR in outcomes else ProofResult.PASS

@@ -6,6 +6,7 @@ import sys
 import time
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from io import BytesIO, TextIOWrapper
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -108,3 +109,33 @@ def busy(address: Path) -> Callable[[], AbstractContextManager[None]]:
         lock.close()
 
     return keep
+
+
+class Issue(Protocol):
+    """Make a self-signed certificate."""
+
+    def __call__(self, key: Any, subject: str = "agent-1", *, since: datetime, uris: tuple[str, ...] = ()) -> bytes:
+        """Return its DER. It is good for an hour."""
+        ...
+
+
+@pytest.fixture(scope="session")
+def issue() -> Issue:
+    """Give the function that makes self-signed certificates of any kind of key."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ed25519
+
+    def make(key: Any, subject: str = "agent-1", *, since: datetime, uris: tuple[str, ...] = ()) -> bytes:
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, subject)] if subject else [])
+        until = since + timedelta(hours=1)
+        serial = x509.random_serial_number()
+        builder = x509.CertificateBuilder(name, name, key.public_key(), serial, since, until)
+        if uris:
+            names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri) for uri in uris])
+            builder = builder.add_extension(names, critical=False)
+        hashed = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+        der: bytes = builder.sign(key, hashed).public_bytes(serialization.Encoding.DER)
+        return der
+
+    return make
