@@ -15,14 +15,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .approval import ApprovalPolicy, ApprovalRequest
     from .fingerprint_key import load_fingerprint_key
     from .log import AuditLog
     from .reader import AuditReader
     from .use import Use
 
-__all__ = ["AuditLog", "AuditReader", "Use", "load_fingerprint_key"]
+__all__ = ["ApprovalPolicy", "ApprovalRequest", "AuditLog", "AuditReader", "Use", "load_fingerprint_key"]
 
 _HOMES = {
+    "ApprovalPolicy": "approval",
+    "ApprovalRequest": "approval",
     "AuditLog": "log",
     "AuditReader": "reader",
     "Use": "use",

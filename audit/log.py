@@ -11,40 +11,43 @@ import uuid
 import weakref
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from counterfoil.exporters.diagnostics import diagnostics
 from counterfoil.exporters.pending import Pending
 from counterfoil.schemas import (
     Context,
+    CredentialUse,
     Event,
     Fingerprint,
     FingerprintKey,
     InvalidEvent,
-    KeyedDigest,
     KeyMismatch,
     LogChange,
     LogEvent,
     Receipt,
     StoreError,
 )
-from counterfoil.schemas.entry import LOG_MEMBERS, canonical_bytes, check_size, leaf_hash, sealed_bytes
+from counterfoil.schemas.entry import LOG_MEMBERS, check_size, leaf_hash, sealed_bytes
 from counterfoil.schemas.events import EVENT_TYPES, stated
 from counterfoil.schemas.values import rfc3339
 
 from .address import address_of
+from .approval import ApprovalRequest, call_digest, judged, judged_use, question_of, required
 from .fingerprint_key import load_fingerprint_key
 from .scope import current_scope, current_trace, scope
 from .use import Use, use_fields
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from pydantic import JsonValue
 
     from counterfoil.exporters.sql import SqliteWriter
-    from counterfoil.schemas import Action, Binding, Proof, Resource, SignerProcess, Token
+    from counterfoil.schemas import Action, Approval, Binding, KeyedDigest, Proof, Resource, SignerProcess, Token
 
+    from .approval import ApprovalPolicy, Asked
     from .redaction import Redactor
 
 
@@ -53,29 +56,35 @@ class AuditLog:
 
     scope = staticmethod(scope)
 
-    def __init__(self, writer: SqliteWriter, key: FingerprintKey, redactor: Redactor) -> None:
+    def __init__(
+        self, writer: SqliteWriter, key: FingerprintKey, redactor: Redactor, approval_policy: ApprovalPolicy | None
+    ) -> None:
         """Use ``AuditLog.open``."""
         self._writer = writer
         self._redactor = redactor
+        self._approval_policy = approval_policy
         self._log_id = writer.log_id.hex()
         self.fingerprint_key = key
         self.begin_producing()
         _logs.add(self)
 
     @classmethod
-    def open(
+    def open(  # noqa: PLR0913 -- one keyword a choice
         cls,
         address: str | os.PathLike[str] | None = None,
         *,
         fingerprint_key: FingerprintKey | None = None,
         redactor: Redactor | None = None,
+        approval_policy: ApprovalPolicy | None = None,
         deadline: float = 2.0,
         accept_new_key: bool = False,
     ) -> Self:
         """Open the log at ``address`` (``sqlite:///audit.db`` or a path; else ``COUNTERFOIL_DB``), making a new one.
 
-        ``deadline`` in seconds bounds every wait. ``accept_new_key`` goes on under another fingerprint key, and records
-        it. Raises ``KeyMismatch``, ``InvalidKey``, ``ConfigurationError`` and ``StoreError``.
+        ``approval_policy`` says which calls need an approval; each use is recorded with what it said, also one for
+        which nobody asked. ``deadline`` in seconds bounds every wait. ``accept_new_key`` goes on under another
+        fingerprint key, and records it. Raises ``KeyMismatch``, ``InvalidKey``, ``ConfigurationError`` and
+        ``StoreError``.
         """
         from counterfoil.exporters.sql import SqliteWriter, path_of
 
@@ -84,7 +93,7 @@ class AuditLog:
         key = fingerprint_key or load_fingerprint_key()
         writer = SqliteWriter(path_of(address_of(address)), deadline=deadline, fingerprint_key_id=key.key_id)
         try:
-            log = cls(writer, key, redactor or Redactor())
+            log = cls(writer, key, redactor or Redactor(), approval_policy)
             log._record_opening(accept_new_key=accept_new_key)
         except BaseException:
             writer.close()
@@ -96,13 +105,13 @@ class AuditLog:
 
         The same ``event_id`` with the same content returns the first receipt. Raises ``InputError`` and ``StoreError``.
         """
-        return self._commit(self._seal(event), event.context.event_id)
+        return self._commit(self._seal(self._judged(event)), event.context.event_id)
 
     async def arecord(self, event: Event) -> Receipt:
         """Record one event without blocking the event loop. A cancelled caller's entry is still written."""
         import asyncio
 
-        pending = self._seal(event)
+        pending = self._seal(self._judged(event))
         return await asyncio.shield(
             asyncio.get_running_loop().run_in_executor(None, self._commit, pending, event.context.event_id)
         )
@@ -116,11 +125,24 @@ class AuditLog:
         binding: Binding | None = None,
         proof: Proof | None = None,
         signer: SignerProcess | None = None,
+        approval: ApprovalRequest | Approval | None = None,
+        arguments: Mapping[str, Any] | None = None,
         context: Context | None = None,
     ) -> Use:
-        """Surround a use of a credential: ``with`` or ``async with`` writes the intent before, the outcome after."""
+        """Surround a use of a credential: ``with`` or ``async with`` writes the intent before, the outcome after.
+
+        ``arguments`` are those that run, of the tool around it or else of the action; only their keyed digest is kept.
+        Raises ``OutOfDomain`` if they have no portable JSON form.
+        """
         from .capture.process import this_process
 
+        around = current_scope()
+        tool = (context.tool.name if context and context.tool else around.tool) or action.name
+        behind = approval.part if isinstance(approval, ApprovalRequest) else approval or around.approval
+        if arguments is not None:
+            running = self.arguments_digest(tool, arguments)
+            action = action.model_copy(update={"arguments_digest": running})
+            behind = behind and behind.model_copy(update={"executed_digest": running})
         fields = use_fields(
             token=token,
             resource=resource,
@@ -128,17 +150,33 @@ class AuditLog:
             binding=binding,
             proof=proof,
             signer=signer or this_process(),
+            approval=judged(behind, self._approval_policy, tool, arguments),
             context=context,
         )
         return Use(self, fields)
+
+    def approval(self, *, tool: str, arguments: Mapping[str, Any], **asked: Unpack[Asked]) -> ApprovalRequest:
+        """Record that somebody is asked to approve a call, and return the question, to be decided.
+
+        Of the arguments only a keyed digest is kept. Raises ``InputError`` and ``StoreError``.
+        """
+        request = self._asking(tool, arguments, asked)
+        self.record(request.question)
+        return request
+
+    async def aapproval(self, *, tool: str, arguments: Mapping[str, Any], **asked: Unpack[Asked]) -> ApprovalRequest:
+        """Record the question without blocking the event loop."""
+        request = self._asking(tool, arguments, asked)
+        await self.arecord(request.question)
+        return request
 
     def fingerprint(self, secret: str | bytes) -> Fingerprint:
         """Return the fingerprint of a credential under this log's key."""
         return Fingerprint.of(secret, self.fingerprint_key)
 
-    def arguments_digest(self, tool: str, arguments: dict[str, Any]) -> KeyedDigest:
+    def arguments_digest(self, tool: str, arguments: Mapping[str, Any]) -> KeyedDigest:
         """Return the keyed digest of what is to run: equal for equal tool and arguments. Raises ``OutOfDomain``."""
-        return KeyedDigest.of(canonical_bytes({"arguments": arguments, "tool": tool}), self.fingerprint_key)
+        return call_digest(tool, arguments, self.fingerprint_key)
 
     def flush(self) -> None:
         """Return when everything recorded before is durable. In this release ``record`` itself waits for that."""
@@ -180,6 +218,14 @@ class AuditLog:
         with self._counting:
             self._lost_outcomes += 1
         diagnostics().error("an outcome was not recorded", error=type(error).__name__)
+
+    def _asking(self, tool: str, arguments: Mapping[str, Any], asked: Asked) -> ApprovalRequest:
+        requirement = asked.get("requirement") or required(self._approval_policy, tool, arguments)
+        return ApprovalRequest(self, question_of(tool, arguments, self.fingerprint_key, requirement, asked))
+
+    def _judged(self, event: Event) -> Event:
+        policy = self._approval_policy
+        return judged_use(event, policy) if policy and isinstance(event, CredentialUse) else event
 
     def _seal(self, event: Event) -> Pending:
         """Turn an event into what is to be stored: surroundings added, secrets removed, canonical, hashed."""

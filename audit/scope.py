@@ -24,6 +24,14 @@ class Scope:
 
     context: dict[str, Any] = field(default_factory=dict[str, Any])
     parts: dict[str, Any] = field(default_factory=dict[str, Any])
+    approval: Approval | None = None
+    """The approval among ``parts``, as it was given."""
+
+    @property
+    def tool(self) -> str | None:
+        """The name of the tool."""
+        name: str | None = self.context.get("tool", {}).get("name")
+        return name
 
 
 _NOWHERE = Scope()
@@ -69,6 +77,7 @@ def scope(  # noqa: PLR0913 -- one keyword a fact
     inner = Scope(
         context={**outer.context, **_members({name: value for name, value in given.items() if value is not None})},
         parts={**outer.parts, **_parts(approval=approval, key_custody=key_custody)},
+        approval=approval or outer.approval,
     )
     token = _current.set(inner)
     try:

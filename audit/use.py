@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from counterfoil.schemas import (
     Action,
+    Approval,
     Binding,
     Context,
     CredentialUse,
@@ -139,10 +140,11 @@ def use_fields(  # noqa: PLR0913 -- one keyword a part of the record
     binding: Binding | None,
     proof: Proof | None,
     signer: SignerProcess,
+    approval: Approval | None,
     context: Context | None,
 ) -> dict[str, Any]:
     """Return the parts of a use by name, leaving out those that nobody gave."""
-    given = {"binding": binding, "proof": proof}
+    given = {"binding": binding, "proof": proof, "approval": approval}
     return {
         "token": token,
         "resource": resource,

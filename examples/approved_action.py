@@ -4,63 +4,39 @@ Run it in an empty folder: ``python approved_action.py``, then ``counterfoil que
 """
 
 import os
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
 
 from counterfoil.audit import AuditLog
-from counterfoil.schemas import (
-    Action,
-    Approval,
-    ApprovalEvent,
-    ApprovalState,
-    Decision,
-    Requirement,
-    Resource,
-    Token,
-    TokenClass,
-)
+from counterfoil.schemas import Action, Requirement, Resource, Token, TokenClass
 
 TOOL = "pay_invoice"
 ARGUMENTS = {"invoice": "2026-117", "amount": "1200.00", "currency": "EUR"}
 
 
+def policy(tool: str, _arguments: Mapping[str, Any] | None) -> Requirement:
+    """Say which calls need an approval. Every use is recorded with the answer, also one for which nobody asked."""
+    return Requirement.REQUIRED if tool == TOOL else Requirement.NOT_REQUIRED
+
+
 def main() -> None:
     """Ask, decide, act."""
     api_key = os.environ.get("BANK_API_KEY", "no real key, for the example")
-    with AuditLog.open("audit.db") as log, log.scope(agent="billing-agent", task="t-9", tenant="acme", tool=TOOL):
-        shown = log.arguments_digest(TOOL, ARGUMENTS)
-        pay = Action(name=TOOL, method="POST", target="https://bank.example/payments", arguments_digest=shown)
-        log.record(
-            ApprovalEvent(
-                approval_id="ap-7",
-                state=ApprovalState.REQUESTED,
-                requirement=Requirement.REQUIRED,
-                action=pay,
-                shown_digest=shown,
-            )
+    with (
+        AuditLog.open("audit.db", approval_policy=policy) as log,
+        log.scope(agent="billing-agent", task="t-9", tenant="acme", tool=TOOL),
+    ):
+        question = "Pay invoice 2026-117, 1200.00 EUR?"
+        request = log.approval(
+            tool=TOOL, arguments=ARGUMENTS, rendering=question, expires_in=timedelta(minutes=10), approval_id="ap-7"
         )
-        log.record(
-            ApprovalEvent(
-                approval_id="ap-7",
-                state=ApprovalState.GRANTED,
-                action=pay,
-                approver="dana@acme.example",
-                decided_at=datetime.now(UTC),
-                shown_digest=shown,
-            )
-        )
-        approval = Approval(
-            requirement=Requirement.REQUIRED,
-            approval_id="ap-7",
-            decision=Decision.GRANTED,
-            approver="dana@acme.example",
-            shown_digest=shown,
-            executed_digest=log.arguments_digest(TOOL, ARGUMENTS),
-        )
+        request.granted(approver="dana@acme.example")  # here somebody would be shown the question, and answer
+
         token = Token(token_class=TokenClass.API_KEY, fingerprint=log.fingerprint(api_key))
-        with (
-            log.scope(approval=approval),
-            log.use(token=token, resource=Resource(uri="https://bank.example/payments"), action=pay) as use,
-        ):
+        payments = Resource(uri="https://bank.example/payments")
+        pay = Action(name=TOOL, method="POST", target=payments.uri)
+        with log.use(token=token, resource=payments, action=pay, approval=request, arguments=ARGUMENTS) as use:
             use.status_code = 201  # the payment itself would stand here
 
 

@@ -18,6 +18,7 @@ from .checks import CheckFacts, check_facts
 from .context import Agent, Context, Principal, Producer, Redaction, Tool
 from .entry import Entry, Receipt, canonical_bytes, chain_hash, leaf_hash
 from .errors import (
+    AlreadyDecided,
     AuditTimeout,
     AuditUnavailable,
     ConfigurationError,
@@ -90,6 +91,7 @@ from .vocabulary import (
 __all__ = [
     "Action",
     "Agent",
+    "AlreadyDecided",
     "Approval",
     "ApprovalEvent",
     "ApprovalState",

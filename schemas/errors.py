@@ -9,7 +9,8 @@
     │   ├── OutOfDomain           a value has no exact, portable JSON form (NaN, NUL, too deep …)
     │   ├── EventTooLarge         the event is over the limit
     │   ├── EventConflict         the event_id is taken by an event with other content
-    │   └── InvalidRequest        a raw HTTP request cannot be read
+    │   ├── InvalidRequest        a raw HTTP request cannot be read
+    │   └── AlreadyDecided        the approval has its decision
     ├── FingerprintKeyError       the fingerprint key
     │   ├── InvalidKey            too short, unreadable, or readable by others
     │   └── KeyMismatch           the log was written with another key
@@ -124,6 +125,16 @@ class InvalidRequest(InputError):
 
     code = "invalid_request"
     advice = "Expected: a request line, header lines, an empty line, and the body (RFC 9112)."
+
+
+class AlreadyDecided(InputError):
+    """The approval was decided before. Its first decision stands."""
+
+    code = "already_decided"
+    advice = "Ask again with a new approval: a decision that was recorded is not changed."
+
+    def __init__(self) -> None:
+        super().__init__("this approval was decided before")
 
 
 class FingerprintKeyError(CounterfoilError):

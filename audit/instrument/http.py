@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def uses_of(log: AuditLog, request: HttpRequest) -> list[Use]:
     """Return a use for each credential that the request shows. Tool and approval come from the scope."""
     resource = resource_of(request)
-    action = action_of(request, current_scope().context.get("tool", {}).get("name"))
+    action = action_of(request, current_scope().tool)
     return [
         log.use(
             token=found.token,

@@ -21,6 +21,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "EventTooLarge": (10, 5),
     "EventConflict": ("01940000-0000-7000-8000-000000000000", 7),
     "KeyMismatch": ("00112233", "44556677"),
+    "AlreadyDecided": (),
     "LogClosed": (),
     "MissingExtra": ("otlp",),
 }
