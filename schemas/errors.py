@@ -21,6 +21,7 @@
     │   ├── StoreForeign          the file is not a Counterfoil log
     │   ├── StoreCorrupt          the store cannot be read
     │   └── LogClosed             this AuditLog was closed
+    ├── ReplayUnavailable         it cannot be told whether a proof was used before: do not accept it
     ├── ExportFailed              the destination did not take the batch; the cursor stays
     ├── ConfigurationError        an option or an environment variable has no meaning
     └── MissingExtra              an optional dependency is not installed
@@ -214,6 +215,13 @@ class LogClosed(StoreError):
 
     def __init__(self) -> None:
         super().__init__("this log was closed")
+
+
+class ReplayUnavailable(CounterfoilError):
+    """The replay store cannot tell whether a proof was used before: it is full, or out of reach."""
+
+    code = "replay_unavailable"
+    advice = "Do not accept the proof. A store that is full needs a higher bound, or a shorter max_age."
 
 
 class ExportFailed(CounterfoilError):

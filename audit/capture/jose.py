@@ -53,12 +53,12 @@ def read_compact(token: str) -> Jose | None:
     if len(parts) not in (3, 5):
         return None
     decoded = [decode_base64url(part) for part in parts]
-    header = _read_object(decoded[0])
+    header = read_object(decoded[0])
     if header is None or None in decoded:
         return None
     if len(parts) == 5:
         return Jose(header[0], None, header[1]) if "enc" in header[0] else None
-    claims = _read_object(decoded[1])
+    claims = read_object(decoded[1])
     return Jose(header[0], claims[0], header[1] or claims[1]) if claims is not None else None
 
 
@@ -74,8 +74,8 @@ def _base64url(raw: bytes) -> str:
     return urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
 
 
-def _read_object(raw: bytes | None) -> tuple[dict[str, Any], bool] | None:
-    """Parse a JSON object. Returns it and whether a member of it, at any depth, stood twice."""
+def read_object(raw: bytes | None) -> tuple[dict[str, Any], bool] | None:
+    """Parse a JSON object by rules 3 and 4. Returns it and whether a member of it, at any depth, stood twice."""
     if not raw:
         return None
     repeated: list[int] = []
@@ -130,31 +130,47 @@ _COORDINATE: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class PublicMembers:
+    """The members that a public key is made of, in canonical form."""
+
+    members: dict[str, str]
+    """What the thumbprint is made of, in lexicographic order (RFC 7638 §3.2, RFC 8037 §2)."""
+    octets: tuple[bytes, ...]
+    """Decoded: ``e`` and ``n`` of RSA, ``x`` and ``y`` of EC, ``x`` of OKP."""
+
+    def thumbprint(self) -> Thumbprint:
+        """Return the SHA-256 thumbprint (RFC 7638 §3)."""
+        # Every value is a name or base64url, so that nothing needs escaping.
+        canonical = ",".join([f'"{name}":"{value}"' for name, value in self.members.items()])
+        return Thumbprint(_base64url(hashlib.sha256(f"{{{canonical}}}".encode("ascii")).digest()))
+
+
 def jwk_thumbprint(jwk: object) -> Thumbprint | None:
-    """Return the SHA-256 thumbprint of a public key (RFC 7638 §3; RFC 8037 §2 for OKP); None for anything else.
+    """Return the SHA-256 thumbprint of a public key (RFC 7638 §3); None for what ``public_members`` does not take."""
+    public = public_members(cast("dict[str, Any]", jwk)) if isinstance(jwk, dict) else None
+    return public.thumbprint() if public else None
 
-    A symmetric key has none here, and neither has a key whose members are not in canonical form: coordinates of full
-    length (RFC 7518 §6.2.1.2), RSA integers without a leading zero octet (§6.3.1.1).
+
+def public_members(jwk: dict[str, Any]) -> PublicMembers | None:
+    """Read the public members of a JWK; None for anything else than a public key in its one canonical form.
+
+    A symmetric key is none, and neither is a key whose members have another spelling: coordinates need their full
+    length (RFC 7518 §6.2.1.2), RSA integers have no leading zero octet (§6.3.1.1).
     """
-    members = _public_members(cast("dict[str, Any]", jwk)) if isinstance(jwk, dict) else None
-    if members is None:
-        return None
-    canonical = json.dumps(members, sort_keys=True, separators=(",", ":"))
-    return Thumbprint(_base64url(hashlib.sha256(canonical.encode("ascii")).digest()))
-
-
-def _public_members(jwk: dict[str, Any]) -> dict[str, str] | None:
     kty, crv = jwk.get("kty"), jwk.get("crv")
     if kty == "RSA":
-        integers = [_octets(jwk.get(name)) for name in ("e", "n")]
-        canonical = all(integer and integer[0] for integer in integers)
-        return {"e": jwk["e"], "kty": "RSA", "n": jwk["n"]} if canonical else None
-    if not isinstance(kty, str) or not isinstance(crv, str) or (kty, crv) not in _COORDINATE:
+        e, n = _octets(jwk.get("e")), _octets(jwk.get("n"))
+        if not (e and n and e[0] and n[0]):
+            return None
+        return PublicMembers({"e": jwk["e"], "kty": "RSA", "n": jwk["n"]}, (e, n))
+    length = _COORDINATE.get((kty, crv)) if isinstance(kty, str) and isinstance(crv, str) else None
+    x, y = _octets(jwk.get("x")), _octets(jwk.get("y")) if kty == "EC" else b""
+    if length is None or x is None or y is None or len(x) != length or (y and len(y) != length):
         return None
-    coordinates = ("x", "y") if kty == "EC" else ("x",)
-    if any(len(_octets(jwk.get(name)) or b"") != _COORDINATE[kty, crv] for name in coordinates):
-        return None
-    return {"crv": crv, "kty": kty, **{name: jwk[name] for name in coordinates}}
+    if kty == "OKP":
+        return PublicMembers({"crv": jwk["crv"], "kty": "OKP", "x": jwk["x"]}, (x,))
+    return PublicMembers({"crv": jwk["crv"], "kty": "EC", "x": jwk["x"], "y": jwk["y"]}, (x, y)) if y else None
 
 
 def _octets(value: object) -> bytes | None:

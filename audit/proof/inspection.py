@@ -87,9 +87,10 @@ class Outcomes:
             each: plain_check(each, CheckOutcome.NOT_PERFORMED) for each in considered
         }
 
-    def settle(self, check_id: CheckId, outcome: CheckOutcome) -> None:
-        """Say how a check ended."""
-        self._checks[check_id] = plain_check(check_id, outcome)
+    def settle(self, check_id: CheckId, outcome: CheckOutcome, *, observed: str | None = None) -> None:
+        """Say how a check ended. ``observed`` is worth knowing although the check did not fail, and is no secret."""
+        plain = plain_check(check_id, outcome)
+        self._checks[check_id] = plain if observed is None else Check(id=check_id, outcome=outcome, observed=observed)
 
     def judge(
         self, check_id: CheckId, good: object, *, expected: str | None = None, observed: str | None = None

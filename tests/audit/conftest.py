@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 import sys
 import time
+from base64 import urlsafe_b64encode
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from io import BytesIO, TextIOWrapper
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from counterfoil.schemas import Action, CredentialUse, Resource, Token
+from counterfoil.audit.capture import HttpRequest
+from counterfoil.schemas import Action, CredentialUse, Resource, Thumbprint, Token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -139,3 +144,63 @@ def issue() -> Issue:
         return der
 
     return make
+
+
+def encoded(content: object) -> str:
+    """Return bytes, or what is written as JSON, in base64url (RFC 7515 §2)."""
+    raw = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+class DpopSender:
+    """A client with a key of its own: it signs proofs that are right, unless told otherwise."""
+
+    url = "https://api.example/mail"
+    now = datetime(2026, 9, 1, tzinfo=UTC)
+
+    def __init__(self, key: Any, alg: str, *, token: str | None = None) -> None:
+        self.key = key
+        self.alg = alg
+        self.token = secrets.token_urlsafe(24) if token is None else token
+        self.jwk: dict[str, Any] = key.as_dict(private=False)
+        self.jkt = Thumbprint(key.thumbprint())
+
+    def ath(self, token: str | None = None) -> str:
+        """Return the hash of a token, its own unless another is given."""
+        return encoded(sha256((self.token if token is None else token).encode()).digest())
+
+    def claims(self, **changed: Any) -> dict[str, Any]:
+        """Return the claims of a right proof. A member that is changed to ``...`` is left out."""
+        right = {"jti": secrets.token_urlsafe(12), "htm": "GET", "htu": self.url, "iat": int(self.now.timestamp())}
+        claims = right | ({"ath": self.ath()} if self.token else {}) | changed
+        return {name: value for name, value in claims.items() if value is not ...}
+
+    def header(self, **changed: Any) -> dict[str, Any]:
+        """Return the header of a right proof. A member that is changed to ``...`` is left out."""
+        header = {"typ": "dpop+jwt", "alg": self.alg, "jwk": self.jwk} | changed
+        return {name: value for name, value in header.items() if value is not ...}
+
+    def sign(self, header: object, claims: object) -> str:
+        """Sign whatever stands as header and claims."""
+        from joserfc.jws import JWSRegistry
+
+        signing_input = f"{encoded(header)}.{encoded(claims)}"
+        return f"{signing_input}.{encoded(JWSRegistry.algorithms[self.alg].sign(signing_input.encode(), self.key))}"
+
+    def proof(self, header: dict[str, Any] | None = None, **claims: Any) -> str:
+        """Return a proof that is right but for what is given."""
+        return self.sign(self.header(**(header or {})), self.claims(**claims))
+
+    def request(self, *proofs: str, method: str = "GET", url: str = url, **fields: str) -> HttpRequest:
+        """Return a request with these proofs, or a right one, and its token, unless ``authorization`` is given."""
+        fields.setdefault("authorization", f"DPoP {self.token}" if self.token else "")
+        named = [(name.replace("_", "-"), value) for name, value in fields.items() if value]
+        return HttpRequest(method, url, (*named, *(("DPoP", each) for each in (proofs or (self.proof(),)))))
+
+
+@pytest.fixture(scope="session")
+def sender() -> DpopSender:
+    """Give a client with a P-256 key."""
+    from joserfc.jwk import ECKey
+
+    return DpopSender(ECKey.generate_key("P-256"), "ES256")

@@ -1,0 +1,73 @@
+"""Which access tokens a request presents, and under which scheme: a bound token belongs under ``DPoP`` alone."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..capture.request import HttpRequest
+
+_MERGED: Final = re.compile(r",\s*(?:bearer|dpop)\s", re.IGNORECASE)
+
+
+class TokenMethod(StrEnum):
+    """How an access token is presented."""
+
+    DPOP = "DPoP"
+    """``Authorization: DPoP`` (RFC 9449 §7.1)."""
+    BEARER = "Bearer"
+    """``Authorization: Bearer`` (RFC 6750 §2.1)."""
+    FORM = "form"
+    """``access_token`` in a form (RFC 6750 §2.2)."""
+    QUERY = "query"
+    """``access_token`` in the query (RFC 6750 §2.3)."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PresentedToken:
+    """An access token in one place of a request. Its ``repr`` shows the method only."""
+
+    method: TokenMethod
+    """How it is presented."""
+    token: str
+    """The token."""
+
+    def __repr__(self) -> str:
+        return f"<PresentedToken, {self.method}>"
+
+
+def presented_tokens(request: HttpRequest) -> tuple[PresentedToken, ...]:
+    """Return the access tokens of a request, those under ``DPoP`` first. More than one breaks RFC 6750 §2."""
+    found = [
+        *_authorized(request),
+        *_parameter(TokenMethod.FORM, request.form.get("access_token")),
+        *_parameter(TokenMethod.QUERY, request.query.get("access_token")),
+    ]
+    if len(found) > 1:
+        found.sort(key=lambda each: each.method is not TokenMethod.DPOP)
+    return tuple(found)
+
+
+def _authorized(request: HttpRequest) -> Iterator[PresentedToken]:
+    """Yield the tokens of the Authorization fields; two that an intermediary merged into one line are two."""
+    for value in request.values("authorization"):
+        scheme, _, credentials = value.partition(" ")
+        method = _SCHEMES.get(scheme.lower())
+        token = credentials.strip(" ")
+        if method and token:
+            yield PresentedToken(method, token)
+            if "," in token:
+                yield from (PresentedToken(method, token) for _ in _MERGED.finditer(token))
+
+
+def _parameter(method: TokenMethod, token: str | None) -> Iterator[PresentedToken]:
+    if token:
+        yield PresentedToken(method, token)
+
+
+_SCHEMES: Final = {"dpop": TokenMethod.DPOP, "bearer": TokenMethod.BEARER}
