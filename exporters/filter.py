@@ -1,8 +1,12 @@
-"""What a reader can look for. One member for each column that the store derives from the sealed bodies."""
+"""What a reader can look for: a member for each column that the store derives from the bodies, and a few more."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -10,6 +14,8 @@ class Filter:
     """What to look for. Members that are given must all hold. Times are as ``rfc3339()`` writes them."""
 
     token_fingerprint: str | None = None
+    inbound: str | None = None
+    """The fingerprint of the credential that was being served when another was sent."""
     key_thumbprint: str | None = None
     token_class: str | None = None
     binding_method: str | None = None
@@ -26,6 +32,8 @@ class Filter:
     approval_id: str | None = None
     proof_result: str | None = None
     proof_id: str | None = None
+    checks: Mapping[str, str] | None = None
+    """Outcomes by check id: each of these checks ended so."""
     outcome: str | None = None
     phase: str | None = None
     observer: str | None = None

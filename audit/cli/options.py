@@ -31,6 +31,39 @@ def a_digest(type_name: str) -> Callable[[str | None], str | None]:
     return check
 
 
+def outcomes_by_check(failed: list[str] | None, ended: list[str] | None) -> dict[str, str]:
+    """Return the outcomes that --failed-check and --check ask for, by check id. What is neither is wrong use."""
+    from counterfoil.schemas import CheckOutcome
+
+    given = [(check, CheckOutcome.FAIL.value, "--failed-check") for check in failed or ()]
+    for each in ended or ():
+        check, _, outcome = each.partition("=")
+        if outcome not in set(CheckOutcome):
+            listed = ", ".join(CheckOutcome)
+            raise typer.BadParameter(f"expected ID=OUTCOME, the outcome one of {listed}", param_hint="--check")
+        given.append((check, outcome, "--check"))
+    wanted: dict[str, str] = {}
+    for check, outcome, option in given:
+        _require_check(check, option)
+        if wanted.setdefault(check, outcome) != outcome:
+            raise typer.BadParameter(f"one check cannot end in two ways: {check}", param_hint=option)
+    return wanted
+
+
+def _require_check(check: str, option: str) -> None:
+    """Refuse what is no check id: it would find nothing, in silence. What is like it is named, and it is not."""
+    from difflib import get_close_matches
+
+    from counterfoil.schemas import CheckId
+
+    known = [each.value for each in CheckId]
+    if check in known:
+        return
+    like = [each for each in known if check and each.startswith(check)] or get_close_matches(check[:80], known, 3, 0.5)
+    hint = f"did you mean {' or '.join(like[:3])}?" if like else "docs/checks.md lists them, such as dpop.12b_jkt"
+    raise typer.BadParameter(f"this is no check id; {hint}", param_hint=option)
+
+
 def parse_time(text: str) -> str:
     """Return an RFC 3339 time as the log writes it. A time without a zone is wrong use."""
     from counterfoil.schemas.values import rfc3339

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import AsJson, Db, a_digest, parse_time
+from .options import AsJson, Db, a_digest, outcomes_by_check, parse_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from counterfoil.schemas import Entry
 
@@ -25,6 +25,12 @@ def query(  # noqa: PLR0913 -- one option a filter
         str | None, typer.Option(help="Fingerprint of the credential.", callback=a_digest("Fingerprint"))
     ] = None,
     token_stdin: Annotated[bool, typer.Option("--token-stdin", help="Read a raw credential from stdin.")] = False,
+    inbound: Annotated[
+        str | None,
+        typer.Option(
+            help="Fingerprint of the credential that was being served meanwhile.", callback=a_digest("Fingerprint")
+        ),
+    ] = None,
     key: Annotated[
         str | None,
         typer.Option(help="Thumbprint of the proof key or certificate.", callback=a_digest("Thumbprint")),
@@ -42,7 +48,14 @@ def query(  # noqa: PLR0913 -- one option a filter
     approval: Annotated[str | None, typer.Option(help="Approval id.")] = None,
     proof: Annotated[str | None, typer.Option(help="Result of the proof, such as fail.")] = None,
     proof_id: Annotated[str | None, typer.Option(help="Proof id.", callback=a_digest("Sha256"))] = None,
+    failed_check: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="Check that failed, such as dpop.12b_jkt.")
+    ] = None,
+    check: Annotated[
+        list[str] | None, typer.Option(metavar="ID=OUTCOME", help="Check and how it ended, such as ID=not_performed.")
+    ] = None,
     outcome: Annotated[str | None, typer.Option(help="Outcome, such as executed or refused.")] = None,
+    phase: Annotated[str | None, typer.Option(help="Phase: intent, outcome or complete.")] = None,
     observer: Annotated[str | None, typer.Option(help="Seen from: agent, resource_server …")] = None,
     kind: Annotated[str | None, typer.Option(help="Kind of event.")] = None,
     since: Annotated[str | None, typer.Option(help="At this time or later (RFC 3339).")] = None,
@@ -58,8 +71,10 @@ def query(  # noqa: PLR0913 -- one option a filter
     from counterfoil.audit.reader import AuditReader
     from counterfoil.exporters.filter import Filter
 
+    checks = outcomes_by_check(failed_check, check)
     wanted = Filter(
         token_fingerprint=token,
+        inbound=inbound,
         key_thumbprint=key,
         token_class=token_class,
         binding_method=binding,
@@ -74,7 +89,9 @@ def query(  # noqa: PLR0913 -- one option a filter
         approval_id=approval,
         proof_result=proof,
         proof_id=proof_id,
+        checks=checks or None,
         outcome=outcome,
+        phase=phase,
         observer=observer,
         kind=kind,
         since=parse_time(since) if since else None,
@@ -86,7 +103,7 @@ def query(  # noqa: PLR0913 -- one option a filter
         if as_json:
             print_lines(reader.find(wanted, limit=limit))
         else:
-            _print_table(list(reader.find(wanted, limit=(limit or _TABLE_LIMIT) + 1)), limit or _TABLE_LIMIT)
+            _print_table(list(reader.find(wanted, limit=(limit or _TABLE_LIMIT) + 1)), limit or _TABLE_LIMIT, checks)
 
 
 def print_lines(entries: Iterable[Entry]) -> None:
@@ -112,12 +129,14 @@ def _fingerprint_from_stdin(key_id: str) -> str:
     return Fingerprint.of(credential, key)
 
 
-def _print_table(entries: list[Entry], limit: int) -> None:
+def _print_table(entries: list[Entry], limit: int, checks: Collection[str]) -> None:
+    """Print a row an entry. Where ``checks`` were asked for, a column says how they ended, and what else failed."""
     from rich.console import Console
 
     from .render import add_row, clock, headline, moment_of, short, table
 
-    shown = table("seq", "time (UTC)", "seen by", "task", "token", "action", "resource", "outcome")
+    columns = ["seq", "time (UTC)", "seen by", "task", "token", "action", "resource", "outcome"]
+    shown = table(*columns, *(["checks"] if checks else []))
     for entry in entries[:limit]:
         context = entry.event.context
         action, resource, outcome = headline(entry)
@@ -132,7 +151,16 @@ def _print_table(entries: list[Entry], limit: int) -> None:
             action,
             resource,
             outcome,
+            *([_ended(entry, checks)] if checks else []),
         )
     Console().print(shown)
     if len(entries) > limit:
         typer.echo(f"more than {limit} entries match; --limit shows more, --json all", err=True)
+
+
+def _ended(entry: Entry, asked: Collection[str]) -> str:
+    from counterfoil.schemas import CheckOutcome, CredentialUse
+
+    event, bad = entry.event, {CheckOutcome.FAIL, CheckOutcome.ERROR}
+    checks = event.proof.checks if isinstance(event, CredentialUse) else ()
+    return ", ".join(f"{each.id} {each.outcome}" for each in checks if each.id in asked or each.outcome in bad)

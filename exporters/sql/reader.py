@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import ColumnElement, bindparam, case, exists, func, or_, select, text
+from sqlalchemy import ColumnElement, and_, bindparam, case, exists, func, or_, select, text
 from sqlalchemy.dialects import sqlite
 
 from counterfoil.schemas import Entry
@@ -17,7 +18,7 @@ from .sqlite import connect_read_only, identify
 from .tables import EntryRow, table_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from ..filter import Filter
@@ -72,6 +73,8 @@ class SqliteReader:
     def find(self, wanted: Filter, *, limit: int | None = None) -> Iterator[Entry]:
         """Yield the entries that match, in order. Short transactions, so that a slow reader pins no WAL."""
         given = {name: value for name, value in asdict(wanted).items() if value is not None}
+        if "checks" in given:
+            given["checks"] = json.dumps(given["checks"])
         statement, last = _statement(*given), 0
         while limit is None or limit > 0:
             size = _PAGE if limit is None else min(_PAGE, limit)
@@ -135,16 +138,8 @@ def _statement(*names: str) -> tuple[str, dict[str, Any]]:
 
 def _condition(name: str) -> ColumnElement[bool]:
     value: ColumnElement[Any] = bindparam(name)
-    if name == "since":
-        return _entry.c.occurred_at >= value
-    if name == "until":
-        return _entry.c.occurred_at < value
-    if name == "audience":
-        each = func.json_each(_entry.c.body, text("'$.token.audience'")).table_valued("value")
-        return exists(select(text("1")).select_from(each).where(each.c.value == value))
-    if name == "resource":
-        below, queried = func.rtrim(value, "/").op("||")("/"), value.op("||")("?")
-        return or_(_entry.c.resource == value, _begins(_entry.c.resource, below), _begins(_entry.c.resource, queried))
+    if question := _QUESTIONS.get(name):
+        return question(value)
     column: ColumnElement[Any] = _entry.c[name]
     if name in _UNSTATED:
         of_a_credential = or_(_entry.c.kind == "credential_use", _entry.c.kind == "credential_change")
@@ -152,10 +147,46 @@ def _condition(name: str) -> ColumnElement[bool]:
     return column == value
 
 
+def _inbound(value: ColumnElement[Any]) -> ColumnElement[bool]:
+    return func.json_extract(_entry.c.body, text("'$.context.inbound'")) == value
+
+
+def _one_audience(value: ColumnElement[Any]) -> ColumnElement[bool]:
+    each = func.json_each(_entry.c.body, text("'$.token.audience'")).table_valued("value")
+    return exists(select(text("1")).select_from(each).where(each.c.value == value))
+
+
+def _at_or_below(value: ColumnElement[Any]) -> ColumnElement[bool]:
+    below, queried = func.rtrim(value, "/").op("||")("/"), value.op("||")("?")
+    return or_(_entry.c.resource == value, _begins(_entry.c.resource, below), _begins(_entry.c.resource, queried))
+
+
+def _every_check(outcomes: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Say that no wanted outcome is missing. ``outcomes`` is a JSON object, so that one statement serves any number."""
+    wanted = func.json_each(outcomes).table_valued("key", "value", name="wanted")
+    check = func.json_each(_entry.c.body, text("'$.proof.checks'")).table_valued("value", name="checked")
+    ended_so = and_(
+        func.json_extract(check.c.value, text("'$.id'")) == wanted.c.key,
+        func.json_extract(check.c.value, text("'$.outcome'")) == wanted.c.value,
+    )
+    found = exists(select(text("1")).select_from(check).where(ended_so).correlate(_entry, wanted))
+    return ~exists(select(text("1")).select_from(wanted).where(~found).correlate(_entry))
+
+
 def _begins(column: ColumnElement[Any], prefix: ColumnElement[Any]) -> ColumnElement[bool]:
     # Not LIKE, which SQLite matches without regard to case, and a path has regard (RFC 3986 §6.2.2.1).
     return func.substr(column, 1, func.length(prefix)) == prefix
 
+
+_QUESTIONS: Final[dict[str, Callable[[ColumnElement[Any]], ColumnElement[bool]]]] = {
+    "since": lambda value: _entry.c.occurred_at >= value,
+    "until": lambda value: _entry.c.occurred_at < value,
+    "inbound": _inbound,
+    "audience": _one_audience,
+    "resource": _at_or_below,
+    "checks": _every_check,
+}
+"""The members of ``Filter`` that are not the equality of a column."""
 
 # As a blob: a body that was damaged need not be text any more.
 _STORED_FROM = (

@@ -15,10 +15,14 @@ from counterfoil.schemas import (
     Approval,
     Binding,
     BindingMethod,
+    Check,
+    CheckId,
+    CheckOutcome,
     Context,
     CredentialUse,
     Observer,
     Outcome,
+    Phase,
     Proof,
     ProofResult,
     Resource,
@@ -38,6 +42,11 @@ if TYPE_CHECKING:
 _USE = "00000000-0000-4000-8000-000000000007"
 _KEY = Thumbprint.of_certificate(b"certificate")
 _PROOF = Sha256.of(b"proof")
+_CHECKS = (
+    Check(id=CheckId.DPOP_SIGNATURE, outcome=CheckOutcome.PASS),
+    Check(id=CheckId.DPOP_JKT, outcome=CheckOutcome.FAIL),
+    Check(id=CheckId.DPOP_JTI_REPLAY, outcome=CheckOutcome.NOT_PERFORMED),
+)
 
 
 @pytest.fixture
@@ -55,16 +64,17 @@ def wanted(log: AuditLog, a_use: MakeUse, secret: str) -> int:
                 "tool": Tool(name="send_mail"),
                 "trace_id": "a" * 32,
                 "use_id": _USE,
+                "inbound": log.fingerprint(f"{secret} inbound"),
             }
         ),
         token=Token(
             token_class=TokenClass.BEARER_OPAQUE, fingerprint=log.fingerprint(secret), audience=("https://a.example",)
         ),
         binding=Binding(method=BindingMethod.DPOP, key_thumbprint=_KEY),
-        proof=Proof(result=ProofResult.FAIL, proof_id=_PROOF),
+        proof=Proof(result=ProofResult.FAIL, proof_id=_PROOF, checks=_CHECKS),
         resource=Resource(uri="https://a.example/mail/7"),
         approval=Approval(approval_id="a-1"),
-        action=Action(name="send_mail", outcome=Outcome.REFUSED, status_code=403),
+        action=Action(name="send_mail", phase=Phase.OUTCOME, outcome=Outcome.REFUSED, status_code=403),
     )
     seq = log.record(full).seq
     log.record(a_use())
@@ -92,7 +102,10 @@ def _seqs(out: str) -> list[int]:
         ("--approval", "a-1"),
         ("--proof", "fail"),
         ("--proof-id", _PROOF),
+        ("--failed-check", "dpop.12b_jkt"),
+        ("--check", "dpop.13_jti_replay=not_performed"),
         ("--outcome", "refused"),
+        ("--phase", "outcome"),
         ("--observer", "gateway"),
     ],
 )
@@ -109,6 +122,50 @@ def test_filters_hold_together(wanted: int, run: Run) -> None:
     assert _seqs(run("query", "--json").out) == [1, 2, 3, wanted, 5]
     assert _seqs(run("query", "--json", "--kind", "log").out) == [1, 2]
     assert _seqs(run("query", "--json", "--limit", "2").out) == [1, 2]
+
+
+def test_checks_hold_together(wanted: int, run: Run) -> None:
+    """Both options may be given more than once; each check must have ended as asked."""
+    asked = ("--failed-check", "dpop.12b_jkt", "--check", "dpop.06_signature=pass")
+    assert _seqs(run("query", "--json", *asked, "--check", "dpop.13_jti_replay=not_performed").out) == [wanted]
+    assert _seqs(run("query", "--json", *asked, "--failed-check", "dpop.13_jti_replay").out) == []
+
+
+def test_the_table_shows_the_checks_that_were_asked_for(wanted: int, run: Run) -> None:
+    """A column says how they ended, and what failed besides; without the question there is no such column."""
+    head, row = run("query", "--check", "dpop.13_jti_replay=not_performed").out.splitlines()
+    assert head.split()[-1] == "checks"
+    assert row.startswith(str(wanted))
+    assert row.rstrip().endswith("dpop.12b_jkt fail, dpop.13_jti_replay not_performed")
+    assert "checks" not in run("query", "--task", "t-42").out
+
+
+@pytest.mark.parametrize(
+    ("asked", "hint"),
+    [
+        (("--failed-check", "dpop.12b"), "did you mean dpop.12b_jkt?"),
+        (("--failed-check", "dpop.12_jkt"), "did you mean dpop.12b_jkt"),
+        (("--failed-check", "\x1b[31m"), "docs/checks.md"),
+        (("--failed-check", ""), "docs/checks.md"),
+        (("--check", "dpop.12b_jkt"), "ID=OUTCOME"),
+        (("--check", "dpop.12b_jkt=maybe"), "not_performed"),
+        (("--check", "dpop.12b=fail"), "did you mean dpop.12b_jkt?"),
+        (("--check", "dpop.12b_jkt=pass", "--failed-check", "dpop.12b_jkt"), "two ways"),
+    ],
+)
+def test_a_check_that_is_none_is_wrong_use(asked: tuple[str, ...], hint: str, wanted: int, run: Run) -> None:
+    """It would find nothing, in silence: exit code 2, and what was meant."""
+    ended = run("query", *asked)
+    assert wanted
+    assert (ended.code, ended.out) == (2, "")
+    assert hint in ended.err.replace("\n", "").replace("│", "").replace("  ", " ")
+    assert "\x1b" not in ended.err
+
+
+def test_the_credential_that_was_being_served(wanted: int, run: Run, log: AuditLog, secret: str) -> None:
+    """``--inbound`` finds what was sent while a credential was being served."""
+    assert _seqs(run("query", "--json", "--inbound", log.fingerprint(f"{secret} inbound")).out) == [wanted]
+    assert _seqs(run("query", "--json", "--inbound", log.fingerprint(secret)).out) == []
 
 
 def test_times(wanted: int, run: Run) -> None:
@@ -174,7 +231,7 @@ def test_a_credential_is_read_from_stdin(wanted: int, run: Run, secret: str, log
     assert secret not in ended.out + ended.err
 
 
-@pytest.mark.parametrize("option", ["--token", "--key", "--proof-id"])
+@pytest.mark.parametrize("option", ["--token", "--inbound", "--key", "--proof-id"])
 def test_a_raw_credential_as_an_argument_is_wrong_use(option: str, wanted: int, run: Run, secret: str) -> None:
     """It would find nothing, in silence; it is refused, not repeated, and the right way is named."""
     ended = run("query", option, f"{secret}x")

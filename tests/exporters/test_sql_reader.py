@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _NOON = "2026-11-23T12:00:00.000000Z"
 _ONE_O_CLOCK = "2026-11-23T13:00:00.000000Z"
 _TOKEN = Fingerprint.of("token", FingerprintKey(b"a key of this test"))
+_INBOUND = Fingerprint.of("inbound", FingerprintKey(b"a key of this test"))
 _KEY = Thumbprint.of_certificate(b"certificate")
 _PROOF = Sha256.of(b"proof")
 _USE = "00000000-0000-4000-8000-000000000007"
@@ -62,6 +63,7 @@ _WANTED = _use(
             "tool": Tool(name="send_mail"),
             "trace_id": "a" * 32,
             "use_id": _USE,
+            "inbound": _INBOUND,
         }
     ),
     token=Token.model_validate(
@@ -83,7 +85,7 @@ def reader(writer: SqliteWriter, address: Path) -> Iterator[SqliteReader]:
     opened.close()
 
 
-def _found(reader: SqliteReader, **wanted: str) -> list[int]:
+def _found(reader: SqliteReader, **wanted: Any) -> list[int]:
     return [entry.seq for entry in reader.find(Filter(**wanted))]
 
 
@@ -91,6 +93,7 @@ def _found(reader: SqliteReader, **wanted: str) -> list[int]:
     ("name", "value"),
     [
         ("token_fingerprint", _TOKEN),
+        ("inbound", _INBOUND),
         ("key_thumbprint", _KEY),
         ("token_class", "bearer_opaque"),
         ("binding_method", "dpop"),
@@ -169,6 +172,39 @@ def test_a_resource_includes_what_lies_below(
     for uri in uris:
         writer.append(seal(_use(uri=uri)))
     assert _found(reader, resource=uris[0]) == [1, 2]
+
+
+_CHECKS = {"dpop.06_signature": "pass", "dpop.12b_jkt": "fail", "dpop.13_jti_replay": "not_performed"}
+
+
+def _checked(**outcomes: str) -> CredentialUse:
+    checks = [{"id": name, "outcome": outcome} for name, outcome in outcomes.items()]
+    return _use(proof=Proof.model_validate({"checks": checks}))
+
+
+@pytest.mark.parametrize(
+    ("checks", "found"),
+    [
+        ({"dpop.12b_jkt": "fail"}, [1]),
+        ({"dpop.12b_jkt": "pass"}, [2]),
+        ({"dpop.13_jti_replay": "not_performed"}, [1, 2]),
+        (_CHECKS, [1]),
+        ({**_CHECKS, "dpop.13_jti_replay": "pass"}, []),
+        ({"dpop.08_htm": "not_performed"}, []),
+        ({"dpop.12b": "fail"}, []),
+        ({"' OR 1=1 --": "fail"}, []),
+        ({"\ud800": "fail"}, []),
+    ],
+)
+def test_checks_are_found_by_how_they_ended(
+    checks: dict[str, str], found: list[int], seal: Seal, writer: SqliteWriter, reader: SqliteReader
+) -> None:
+    """Each of them ended so in the entry; one that the entry does not name ended in no way at all."""
+    for outcome in ("fail", "pass"):
+        writer.append(seal(_checked(**{**_CHECKS, "dpop.12b_jkt": outcome})))
+    writer.append(seal(_use()))
+    writer.append(seal(LogEvent.model_validate({"change": "gap"})))
+    assert _found(reader, checks=checks) == found
 
 
 def test_an_event_without_a_token_has_no_audience(seal: Seal, writer: SqliteWriter, reader: SqliteReader) -> None:
