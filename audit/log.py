@@ -132,12 +132,15 @@ class AuditLog:
         """Surround a use of a credential: ``with`` or ``async with`` writes the intent before, the outcome after.
 
         ``arguments`` are those that run, of the tool around it or else of the action; only their keyed digest is kept.
+        Where none are given, those of the scope count, if the action has the name of its tool.
         Raises ``OutOfDomain`` if they have no portable JSON form.
         """
         from .capture.process import this_process
 
         around = current_scope()
         tool = (context.tool.name if context and context.tool else around.tool) or action.name
+        if arguments is None and action.name == tool == around.tool:
+            arguments = around.arguments
         behind = approval.part if isinstance(approval, ApprovalRequest) else approval or around.approval
         if arguments is not None:
             running = self.arguments_digest(tool, arguments)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from counterfoil.schemas import Agent, Approval, Context, Fingerprint, KeyCustody, Observer, Principal, Tool
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class Scope:
     parts: dict[str, Any] = field(default_factory=dict[str, Any])
     approval: Approval | None = None
     """The approval among ``parts``, as it was given."""
+    arguments: Mapping[str, Any] | None = field(default=None, repr=False)
+    """What the tool is called with. Never recorded."""
 
     @property
     def tool(self) -> str | None:
@@ -57,10 +59,12 @@ def scope(  # noqa: PLR0913 -- one keyword a fact
     approval: Approval | None = None,
     key_custody: KeyCustody | None = None,
     attributes: dict[str, Any] | None = None,
+    arguments: Mapping[str, Any] | None = None,
 ) -> Generator[None]:
     """Give every event recorded inside these surroundings. A plain string is an id (agent), a name or a subject.
 
-    Raises ``InvalidEvent`` at once when a value is not allowed.
+    ``arguments`` are those that ``tool`` is called with: a use inside keeps their keyed digest, and the approval policy
+    is asked about them. Raises ``InvalidEvent`` at once when a value is not allowed.
     """
     given = {
         "agent": Agent(id=agent) if isinstance(agent, str) else agent,
@@ -78,6 +82,7 @@ def scope(  # noqa: PLR0913 -- one keyword a fact
         context={**outer.context, **_members({name: value for name, value in given.items() if value is not None})},
         parts={**outer.parts, **_parts(approval=approval, key_custody=key_custody)},
         approval=approval or outer.approval,
+        arguments=arguments if tool is not None or arguments is not None else outer.arguments,
     )
     token = _current.set(inner)
     try:

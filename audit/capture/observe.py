@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from counterfoil.schemas import Action, Resource
 
 from .claims import name_of
+from .mcp import message_of
 
 if TYPE_CHECKING:
     from .request import HttpRequest
@@ -29,10 +30,14 @@ def resource_of(request: HttpRequest) -> Resource:
 
 
 def action_of(request: HttpRequest, name: str | None = None) -> Action:
-    """Return what the request does. Without a name of the domain it is called by method and path, ``GET /mail/1``."""
+    """Return what the request does. Without a name of the domain it is called by method and path, ``GET /mail/1``.
+
+    A request to an MCP server is called by the tool or the RPC method that it names itself: while a tool is called, the
+    SDK also sends requests of its own.
+    """
     target = _uri(request.url)
     match = _URI.match(target)
-    named = name or f"{request.method} {(match['path'] if match else '') or '/'}"
+    named = message_of(request).name or name or f"{request.method} {(match['path'] if match else '') or '/'}"
     return Action(name=name_of(named) or "unknown", method=name_of(request.method), target=target)
 
 

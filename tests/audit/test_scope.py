@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from counterfoil.audit import AuditLog
 from counterfoil.audit.scope import current_scope, current_trace, scope
 from counterfoil.schemas import (
+    Action,
     Agent,
     Approval,
     Context,
@@ -167,3 +168,25 @@ def test_without_a_span_there_is_no_trace() -> None:
     """OpenTelemetry's invalid span, which is always there, is none."""
     assert not trace.get_current_span().get_span_context().is_valid
     assert current_trace() == {}
+
+
+def test_arguments_go_with_their_tool(log: AuditLog, a_use: MakeUse, entries: Entries) -> None:
+    """An action with the tool's name has their digest; another action, or another tool further in, has not."""
+    parts: dict[str, Any] = {"token": a_use().token, "resource": a_use().resource}
+    with scope(tool="pay", arguments={"amount": 4}):
+        for name in ("pay", "list"):
+            with log.use(**parts, action=Action(name=name)):
+                pass
+        with scope(tool="read"), log.use(**parts, action=Action(name="read")):
+            pass
+        with scope(task="t-1"), log.use(**parts, action=Action(name="pay")):
+            pass
+    digest = log.arguments_digest("pay", {"amount": 4})
+    uses = [entry.event for entry in entries() if isinstance(entry.event, CredentialUse)]
+    assert [use.action.arguments_digest for use in uses[1::2]] == [digest, None, None, digest]
+
+
+def test_scope_shows_no_argument() -> None:
+    """Arguments may be secret: the surroundings do not show them."""
+    with scope(tool="pay", arguments={"iban": "DE02"}):
+        assert "iban" not in repr(current_scope())
