@@ -75,7 +75,8 @@ def full_use(key: FingerprintKey, **changes: Any) -> CredentialUse:
     digest, thumbprint = KeyedDigest.of(b"arguments", key), Thumbprint.of_certificate(b"synthetic")
     parts: dict[str, Any] = {
         "context": Context(
-            event_id=EVENT_ID, use_id=USE_ID, occurred_at=NOON, recorded_at=NOON, observer="agent",
+            event_id=EVENT_ID, use_id=USE_ID, inbound=Fingerprint.plain_sha256_of(b"inbound"),
+            occurred_at=NOON, recorded_at=NOON, observer="agent",
             peer="10.0.0.7:4711", task="t-42", tenant="acme", conversation="c-5",
             agent=Agent(id="a-1", name="mail agent", version="3", instance="i-9"),
             tool=Tool(name="send_mail", call_id="call-8", server="mail-server"),
@@ -109,7 +110,8 @@ def full_use(key: FingerprintKey, **changes: Any) -> CredentialUse:
         ),
         "action": Action(
             name="send_mail", method="POST", target="https://api.example:8443/mail/send?to=", arguments_digest=digest,
-            phase="outcome", outcome="refused", status_code=403, error_type="PermissionError",
+            phase="outcome", attempt=2, redirected_from="https://api.example/moved",
+            outcome="refused", status_code=403, error_type="PermissionError",
         ),
     }  # fmt: skip
     return CredentialUse(**(parts | changes))
@@ -147,6 +149,7 @@ def test_a_use_says_all_of_this(key: FingerprintKey) -> None:
         "counterfoil.token.format": "jwt",
         "counterfoil.token.fingerprint": str(Fingerprint.of("synthetic", key)),
         "counterfoil.token.issuer": "https://as.example",
+        "counterfoil.inbound.fingerprint": str(Fingerprint.plain_sha256_of(b"inbound")),
         "counterfoil.token.audience": ("https://api.example", "b"),
         "counterfoil.token.scopes": ("mail.read", "mail.send"),
         "counterfoil.token.expires_at": NOON_TEXT,
@@ -188,6 +191,8 @@ def test_a_use_says_all_of_this(key: FingerprintKey) -> None:
         "counterfoil.action.name": "send_mail",
         "counterfoil.action.method": "POST",
         "counterfoil.action.phase": "outcome",
+        "counterfoil.action.attempt": 2,
+        "counterfoil.action.redirected_from": "https://api.example/moved",
         "counterfoil.action.outcome": "refused",
         "counterfoil.action.arguments_digest": digest,
         "http.request.method": "POST",
