@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from counterfoil.schemas import Event, Receipt
 
 _REFUSALS = frozenset({401, 403, 407})
+_LEARNED = ("token", "binding", "proof", "resource")
 
 
 class Recorder(Protocol):
@@ -52,8 +53,10 @@ class Use:
         HTTP status of the answer; 401, 403 and 407 mean refused, other codes from 400 on mean failed.
     ``outcome``
         Overrules what would follow from the status or from an exception.
-    ``proof``, ``binding``
+    ``token``, ``binding``, ``proof``, ``resource``
         Replace what the intent said, where the answer taught more.
+    ``name``, ``context``
+        The name of the action, and those members of the context that are given, likewise.
     """
 
     def __init__(self, log: Recorder, fields: Mapping[str, Any]) -> None:
@@ -65,8 +68,12 @@ class Use:
         self.status_code: int | None = None
         self.outcome: Outcome | None = None
         self.error_type: str | None = None
+        self.name: str | None = None
+        self.token: Token | None = None
         self.proof: Proof | None = None
         self.binding: Binding | None = None
+        self.resource: Resource | None = None
+        self.context: Context | None = None
 
     def __enter__(self) -> Self:
         """Write the intent. Raises ``StoreError`` when it cannot be written: then the action must not happen."""
@@ -96,17 +103,24 @@ class Use:
         except Exception as failure:  # noqa: BLE001 -- as above
             self._log.note_lost_outcome(failure)
 
+    async def arecord_whole(self) -> Receipt:
+        """Record the use as one entry, for what needs no intent: nothing was done. Raises ``StoreError``."""
+        self._started_at = datetime.now(UTC)
+        return await self._log.arecord(self._outcome(None, phase=Phase.COMPLETE))
+
     def _intent(self) -> CredentialUse:
         self._started_at = datetime.now(UTC)
         return self._event(self._started_at, phase=Phase.INTENT, outcome=Outcome.PENDING, started_at=self._started_at)
 
-    def _outcome(self, kind: type[BaseException] | None) -> CredentialUse:
+    def _outcome(self, kind: type[BaseException] | None, *, phase: Phase = Phase.OUTCOME) -> CredentialUse:
         now = datetime.now(UTC)
-        learned = {"proof": self.proof, "binding": self.binding}
+        learned = {name: getattr(self, name) for name in _LEARNED}
         self._fields.update({name: part for name, part in learned.items() if part is not None})
+        named = {"name": self.name} if self.name else {}
         return self._event(
             now,
-            phase=Phase.OUTCOME,
+            **named,
+            phase=phase,
             outcome=self.outcome or _outcome_of(kind, self.status_code),
             started_at=self._started_at,
             ended_at=now,
@@ -117,8 +131,9 @@ class Use:
     def _event(self, moment: datetime, **progress: Any) -> CredentialUse:
         fields = dict(self._fields)
         action: Action = fields.pop("action")
-        context: Context | None = fields.pop("context")
-        known = {name: getattr(context, name) for name in context.model_fields_set} if context else {}
+        known: dict[str, Any] = {}
+        for context in (fields.pop("context"), self.context):
+            known |= {name: getattr(context, name) for name in context.model_fields_set} if context else {}
         known |= {"event_id": new_event_id(), "occurred_at": moment, "use_id": self._use_id}
         return CredentialUse(context=Context(**known), action=action.model_copy(update=progress), **fields)
 

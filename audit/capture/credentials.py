@@ -11,6 +11,7 @@ Nothing is verified: ``binding.verified`` stays unknown, and a proof that was pr
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from counterfoil.schemas import BindingMethod, CertificateSource, FingerprintKey, TokenClass
@@ -27,6 +28,8 @@ from .sighting import ACCESS_CLASSES, Credential, Sighting
 from .signatures import find_message_signatures, find_signed_url
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .facts import TokenFacts
     from .request import HttpRequest
 
@@ -72,7 +75,7 @@ def capture_credentials(
     ``certificate`` is the DER of the client certificate, from ``certificate_source``. At most 32 credentials are
     returned.
     """
-    sightings = [sighting for find in _FINDERS for sighting in find(request)][:_MAX_CREDENTIALS]
+    sightings = list(islice((sighting for find in _FINDERS for sighting in find(request)), _MAX_CREDENTIALS))
     certified = find_certificate(request, certificate, certificate_source)
     if facts and sightings:
         _state(_main(sightings), facts)
@@ -84,6 +87,12 @@ def capture_credentials(
         _settle_dpop(sightings, request)
     methods = tuple(sighting.presentation for sighting in sightings) if len(sightings) > 1 else ()
     return tuple(sighting.credential(key, methods) for sighting in sightings)
+
+
+def main_credential(credentials: Sequence[Credential]) -> int:
+    """Return which of the credentials of a request is the main one: the one that facts and a proof are about."""
+    access = (index for index, each in enumerate(credentials) if each.token.token_class in ACCESS_CLASSES)
+    return next(access, 0)
 
 
 def _main(sightings: list[Sighting]) -> Sighting:

@@ -38,20 +38,19 @@ class HttpRequest:
     """The parameters of the query, decoded; of a repeated one the first."""
     form: Mapping[str, str] = field(init=False, compare=False)
     """The parameters of a form body, decoded; of a repeated one the first."""
-    _by_name: Mapping[str, tuple[str, ...]] = field(init=False, compare=False)
+    _by_name: Mapping[str, list[str]] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        by_name: dict[str, tuple[str, ...]] = {}
+        by_name: dict[str, list[str]] = {}
         for name, value in self.headers:
-            folded = name.strip().lower()
-            by_name[folded] = (*by_name.get(folded, ()), value.strip())
+            by_name.setdefault(name.strip().lower(), []).append(value.strip())
         object.__setattr__(self, "_by_name", by_name)
         object.__setattr__(self, "query", _parameters(self.url.partition("#")[0].partition("?")[2]))
         object.__setattr__(self, "form", self._read_form())
 
     def values(self, name: str) -> tuple[str, ...]:
         """Return the values of every field line of this name, without surrounding white space. ``name`` in any case."""
-        return self._by_name.get(name.lower(), ())
+        return tuple(self._by_name.get(name.lower(), ()))
 
     def _read_form(self) -> Mapping[str, str]:
         content_type = self.values("content-type")

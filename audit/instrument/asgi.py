@@ -1,0 +1,133 @@
+"""The ASGI instrument: a layer around an application that records each credential presented to it.
+
+::
+
+    app.add_middleware(AuditMiddleware, log=log)                    # Starlette, FastAPI
+    app = AuditMiddleware(app, log, resource="https://api.example")  # any ASGI application
+
+1. A request that shows a credential is recorded before the application runs, and once it has answered. If the log does
+   not take the intent, the answer is 503 and the application never runs.
+2. With ``verify`` the credential is checked first. A refusal is recorded, in one entry, before it is sent.
+3. The application finds what is known of the credential in ``state.counterfoil`` (``InboundUse``), and may add to it.
+4. What the application sends out meanwhile is recorded with ``context.inbound``: the credential that it served.
+5. Bodies pass through untouched and unread, so a credential in a form is not seen. Lifespan passes through as it is.
+
+Of a WebSocket the handshake is recorded: intent before it, outcome when it is accepted or refused.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from counterfoil.exporters.diagnostics import diagnostics
+
+from ..proof.verdict import Refusal
+from .asgi_answer import Answer
+from .asgi_scope import Surroundings
+from .exchange import Exchange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..log import AuditLog
+    from ..proof.verdict import Verifier
+    from .asgi_scope import App, Receive, Scope, Send
+
+_RECORDED: Final = frozenset({"http", "websocket"})
+_UNAVAILABLE: Final = Refusal(503)
+
+
+class AuditMiddleware:
+    """Records each credential that is presented to ``app``; with ``verify`` also decides whether ``app`` may run.
+
+    ``resource`` is the base URL under which clients know the server. Without it the target URI is taken from the
+    ``Host`` field, which is the sender's word, and recorded as such. ``trusted_hops`` are addresses or networks of
+    proxies: from them ``Forwarded`` and ``Client-Cert`` are believed. The server must then give the address of the
+    connection, not one that it took from a header (uvicorn: ``proxy_headers=False``).
+
+    ``verify`` is a ``ResourceServer``, or anything else that decides. Of requests without a credential those that it
+    refuses are recorded, unless ``anonymous_refusals`` is off; others never are.
+
+    Raises ``ConfigurationError`` for a base URL or an address that is none.
+    """
+
+    def __init__(  # noqa: PLR0913 -- one keyword an option
+        self,
+        app: App,
+        log: AuditLog,
+        *,
+        resource: str | None = None,
+        trusted_hops: Iterable[str] = (),
+        verify: Verifier | None = None,
+        anonymous_refusals: bool = True,
+    ) -> None:
+        self._app = app
+        self._log = log
+        self._surroundings = Surroundings(resource, trusted_hops)
+        self._verify = verify
+        self._anonymous_refusals = anonymous_refusals
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection (ASGI 3.0). What the application raises is recorded, and raised as it is."""
+        if scope["type"] not in _RECORDED:
+            await self._app(scope, receive, send)
+            return
+        answer = Answer(scope, receive, send)
+        try:
+            exchange = await self._examine(scope)
+        except Exception as error:  # noqa: BLE001 -- whatever a sender found, the application must not run unrecorded
+            diagnostics().error("a request could not be examined", error=type(error).__name__)
+            await answer.refuse(_UNAVAILABLE)
+            return
+        if exchange.refusal:
+            await answer.refuse(await _recorded(exchange, exchange.refusal))
+        else:
+            scope.setdefault("state", {})["counterfoil"] = exchange.inbound
+            answer.headers = exchange.headers
+            await self._serve(exchange, answer, scope)
+
+    async def _examine(self, scope: Scope) -> Exchange:
+        received = self._surroundings.read(scope)
+        verdict = None
+        if self._verify:
+            verdict = await self._verify.decide(
+                received.request,
+                now=datetime.now(UTC),
+                certificate=received.certificate,
+                trusted_hop=received.trusted_hop,
+                htu_source=received.htu_source,
+            )
+        return Exchange(self._log, received, verdict, self._verify, anonymous=self._anonymous_refusals)
+
+    async def _serve(self, exchange: Exchange, answer: Answer, scope: Scope) -> None:
+        """Record the intent, run the application, record the outcome."""
+        try:
+            await exchange.begin()
+        except Exception as error:  # noqa: BLE001 -- without an intent the application must not run
+            diagnostics().error("a request was not served: no intent", error=type(error).__name__)
+            await answer.refuse(_UNAVAILABLE)
+            await exchange.end(answer, scope)
+            return
+        answer.when_accepted = lambda: exchange.end(answer, scope)
+        served = exchange.fingerprint
+        raised: type[BaseException] | None = None
+        try:
+            with self._log.scope(inbound=served) if served else nullcontext():
+                await self._app(scope, answer.receive, answer.send)
+        except BaseException as error:
+            raised = type(error)
+            raise
+        finally:
+            await exchange.end(answer, scope, raised)
+
+
+async def _recorded(exchange: Exchange, refusal: Refusal) -> Refusal:
+    """Record a refusal, and return what to answer: that the log is unavailable, where it is."""
+    try:
+        await exchange.record_refusal(refusal)
+    except Exception as error:  # noqa: BLE001 -- it is refused either way, and the host must not hear of our troubles
+        diagnostics().error("a refusal was not recorded", error=type(error).__name__)
+        return _UNAVAILABLE
+    return refusal
