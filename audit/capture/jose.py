@@ -16,12 +16,13 @@ import hashlib
 import json
 import math
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, cast
 
 from counterfoil.schemas import Thumbprint
+from counterfoil.schemas.values import b64url
 
 MAX_TOKEN: Final = 16 * 1024
 """The longest token that is read, in characters."""
@@ -29,7 +30,8 @@ MAX_TOKEN: Final = 16 * 1024
 MAX_DEPTH: Final = 32
 """The deepest nesting of header and claims."""
 
-_BASE64URL = re.compile(r"[A-Za-z0-9_-]*")
+# Of two or three characters at the end, the last carries 4 or 2 bits that belong to no byte: an encoder leaves them 0.
+_BASE64URL = re.compile(r"(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-][AQgw]|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048])?")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -64,39 +66,41 @@ def read_compact(token: str) -> Jose | None:
 
 def decode_base64url(text: str) -> bytes | None:
     """Decode strictly (RFC 7515 §2); None for anything that an encoder would not have written."""
-    if not _BASE64URL.fullmatch(text) or len(text) % 4 == 1:
-        return None
-    raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    return raw if _base64url(raw) == text else None
-
-
-def _base64url(raw: bytes) -> str:
-    return urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+    return urlsafe_b64decode(text + "=" * (-len(text) % 4)) if _BASE64URL.fullmatch(text) else None
 
 
 def read_object(raw: bytes | None) -> tuple[dict[str, Any], bool] | None:
     """Parse a JSON object by rules 3 and 4. Returns it and whether a member of it, at any depth, stood twice."""
     if not raw:
         return None
-    repeated: list[int] = []
-
-    def unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        members = dict(pairs)
-        if len(members) < len(pairs):
-            repeated.append(len(pairs))
-            for name, count in Counter(name for name, _ in pairs).items():
-                if count > 1:
-                    del members[name]
-        return members
-
+    ambiguous = False
     try:
         text = raw.decode("utf-8")
-        value = json.loads(text, object_pairs_hook=unambiguous, parse_constant=_refuse, parse_float=_finite)
+        try:
+            value = _PLAIN.decode(text)
+        except _Repeated:
+            ambiguous, value = True, _LENIENT.decode(text)
     except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict) or (text.count("{") + text.count("[") > MAX_DEPTH and _deeper(value, MAX_DEPTH)):
         return None
-    return cast("dict[str, Any]", value), bool(repeated)
+    return cast("dict[str, Any]", value), ambiguous
+
+
+class _Repeated(Exception):
+    """A member stands twice."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise _Repeated
+    return members
+
+
+def _without_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    counts = Counter(name for name, _ in pairs)
+    return {name: value for name, value in pairs if counts[name] == 1}
 
 
 def _refuse(_constant: str) -> NoReturn:
@@ -108,6 +112,10 @@ def _finite(digits: str) -> float:
     if not math.isfinite(number):
         raise ValueError
     return number
+
+
+_PLAIN: Final = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_refuse, parse_float=_finite)
+_LENIENT: Final = json.JSONDecoder(object_pairs_hook=_without_repeated, parse_constant=_refuse, parse_float=_finite)
 
 
 def _deeper(value: Any, room: int) -> bool:
@@ -143,7 +151,7 @@ class PublicMembers:
         """Return the SHA-256 thumbprint (RFC 7638 §3)."""
         # Every value is a name or base64url, so that nothing needs escaping.
         canonical = ",".join([f'"{name}":"{value}"' for name, value in self.members.items()])
-        return Thumbprint(_base64url(hashlib.sha256(f"{{{canonical}}}".encode("ascii")).digest()))
+        return Thumbprint(b64url(hashlib.sha256(f"{{{canonical}}}".encode("ascii")).digest()))
 
 
 def jwk_thumbprint(jwk: object) -> Thumbprint | None:

@@ -94,9 +94,11 @@ def judge_time(now: float, policy: DpopPolicy, jws: Jws, outcomes: Outcomes) -> 
     elif is_number(iat):
         oldest, newest = -policy.max_age.total_seconds(), policy.skew.total_seconds()
         ahead = iat - now if 0 <= iat <= LAST_SECOND else None
-        good = ahead is not None and oldest <= ahead <= newest
-        expected = f"{oldest:+g} s to {newest:+g} s"
-        outcomes.judge(CheckId.DPOP_TIME, good, expected=expected, observed=_seconds(ahead))
+        if ahead is not None and oldest <= ahead <= newest:
+            outcomes.settle(CheckId.DPOP_TIME, CheckOutcome.PASS)
+        else:
+            expected = f"{oldest:+g} s to {newest:+g} s"
+            outcomes.judge(CheckId.DPOP_TIME, good=False, expected=expected, observed=_seconds(ahead))
 
 
 def _seconds(ahead: float | None) -> str:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from counterfoil.schemas import (
     BindingMethod,
+    Check,
     CheckId,
     CheckOutcome,
     ConfigurationError,
@@ -32,7 +33,7 @@ from counterfoil.schemas import (
 
 from ..capture.proofs import proof_id
 from .claims import judge_ath, judge_nonce, judge_request, judge_required, judge_time
-from .inspection import Inspection, Outcomes, plain_check
+from .inspection import Inspection, Outcomes, plain_check, result_of
 from .jws import read_jws
 from .keys import judge_signature, private_members, read_key
 from .policy import DpopPolicy
@@ -55,6 +56,7 @@ DPOP_CHECKS: Final = tuple(each for each in CheckId if each.startswith(("dpop.",
 _OF_TOKEN: Final = (CheckId.DPOP_ATH, CheckId.DPOP_JKT, CheckId.DPOP_SCHEME, CheckId.DPOP_SINGLE_TOKEN_METHOD)
 _OF_NONCE: Final = (CheckId.DPOP_NONCE, CheckId.DPOP_NONCE_DOWNGRADE)
 _GOOD: Final = frozenset({CheckOutcome.PASS, CheckOutcome.NOT_APPLICABLE})
+_REPLAY_ALONE: Final = [CheckId.DPOP_JTI_REPLAY]
 _TYP: Final = "dpop+jwt"
 _DEFAULT_POLICY: Final = DpopPolicy()
 
@@ -104,10 +106,11 @@ def inspect_dpop(  # noqa: PLR0913 -- each is a fact of its own
     key = _judge_proof(request, tokens, jws, facts, outcomes) if jws else None
     marked = _proof_id(jws, key)
     scope = _judge_replay(marked, replay, facts, outcomes)
+    checks = outcomes.checks
     return Inspection(
         mechanism=BindingMethod.DPOP,
-        checks=outcomes.checks,
-        result=outcomes.result(_required(outcomes, replay)),
+        checks=checks,
+        result=_result(checks, must_be_new=replay is not None),
         key=key.thumbprint if key else None,
         proof_digest=Sha256.of(", ".join(proofs).encode("utf-8", "surrogatepass")) if proofs else None,
         proof_id=marked,
@@ -213,8 +216,7 @@ def _proof_id(jws: Jws | None, key: ProofKey | None) -> Sha256 | None:
 
 def _judge_replay(marked: Sha256 | None, replay: ReplayStore | None, facts: _Facts, outcomes: Outcomes) -> ReplayScope:
     """Judge ``13`` if nothing else is amiss: otherwise anybody could fill the store, or use up a ``jti`` of others."""
-    amiss = any(check.outcome not in _GOOD for check in outcomes.checks if check.id is not CheckId.DPOP_JTI_REPLAY)
-    if replay is None or marked is None or amiss or not facts.token_verified:
+    if replay is None or marked is None or not facts.token_verified or _open(outcomes.checks) != _REPLAY_ALONE:
         return ReplayScope.NONE
     expires = facts.now + facts.policy.retention.total_seconds()
     try:
@@ -226,11 +228,16 @@ def _judge_replay(marked: Sha256 | None, replay: ReplayStore | None, facts: _Fac
     return ReplayScope.KEY
 
 
-def _required(outcomes: Outcomes, replay: ReplayStore | None) -> tuple[CheckId, ...]:
-    """Return what has to pass: every check that concerns the request, the last only where there is a store."""
-    return tuple(
-        check.id
-        for check in outcomes.checks
-        if check.outcome is not CheckOutcome.NOT_APPLICABLE
-        and (check.id is not CheckId.DPOP_JTI_REPLAY or replay is not None)
-    )
+def _open(checks: tuple[Check, ...]) -> list[CheckId]:
+    """Return the checks that concern the request and did not pass."""
+    return [check.id for check in checks if check.outcome not in _GOOD]
+
+
+def _result(checks: tuple[Check, ...], *, must_be_new: bool) -> ProofResult:
+    """Return the whole: a pass only if all that concerns the request passed, ``13`` where there is a store to ask."""
+    found = result_of(checks)
+    if found is not ProofResult.PASS:
+        return found
+    still_open = _open(checks)
+    done = not still_open or (still_open == _REPLAY_ALONE and not must_be_new)
+    return ProofResult.PASS if done else ProofResult.NOT_PERFORMED

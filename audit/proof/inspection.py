@@ -83,9 +83,7 @@ class Outcomes:
     """Collects how checks end. What nobody settles stays ``not_performed``."""
 
     def __init__(self, considered: Iterable[CheckId]) -> None:
-        self._checks: dict[CheckId, Check] = {
-            each: plain_check(each, CheckOutcome.NOT_PERFORMED) for each in considered
-        }
+        self._checks = _unsettled(tuple(considered)).copy()
 
     def settle(self, check_id: CheckId, outcome: CheckOutcome, *, observed: str | None = None) -> None:
         """Say how a check ended. ``observed`` is worth knowing although the check did not fail, and is no secret."""
@@ -144,6 +142,11 @@ _BADNESS = {
     ProofResult.ERROR: 4,
     ProofResult.FAIL: 5,
 }
+
+
+@cache
+def _unsettled(considered: tuple[CheckId, ...]) -> dict[CheckId, Check]:
+    return {each: plain_check(each, CheckOutcome.NOT_PERFORMED) for each in considered}
 
 
 @cache

@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from counterfoil.schemas import CheckId
+from counterfoil.schemas import CheckId, CheckOutcome
 
 from ..capture.jose import decode_base64url, read_object
 
@@ -48,10 +48,11 @@ class Jws:
 
 def read_jws(text: str, outcomes: Outcomes, well_formed: CheckId, *, max_size: int) -> Jws | None:
     """Read a compact JWS and settle its checks; None where it cannot be read. ``max_size`` in characters."""
-    if not outcomes.judge(
-        CheckId.JOSE_SIZE, len(text) <= max_size, expected=f"≤ {max_size:,} characters", observed=f"{len(text):,}"
-    ):
+    if len(text) > max_size:
+        expected = f"at most {max_size:,} characters"
+        outcomes.judge(CheckId.JOSE_SIZE, good=False, expected=expected, observed=f"{len(text):,}")
         return None
+    outcomes.settle(CheckId.JOSE_SIZE, CheckOutcome.PASS)
     parts = text.split(".", 3)
     if len(parts) != 3:
         outcomes.judge(well_formed, good=False, expected="three parts", observed=_number(parts))
