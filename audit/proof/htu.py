@@ -24,6 +24,7 @@ _URI: Final = re.compile(
 _IS_UNRESERVED: Final = re.compile(f"[{_UNRESERVED}]")
 _ESCAPE: Final = re.compile("%([0-9A-Fa-f]{2})")
 _DEFAULT_PORT: Final = {"http": "80", "https": "443"}
+_MAX_URI: Final = 8192
 _MAX_SHOWN: Final = 512
 
 
@@ -58,9 +59,10 @@ def without_query(uri: str) -> str:
 def normal_form(uri: str) -> str | None:
     """Return scheme, host, port and path in normal form (RFC 3986 §6.2.2, §6.2.3).
 
-    None for anything but an absolute http or https URI without query, fragment and user information.
+    None for anything but an absolute http or https URI without query, fragment and user information, of at most 8,192
+    characters.
     """
-    match = _URI.fullmatch(uri)
+    match = _URI.fullmatch(uri) if len(uri) <= _MAX_URI else None
     if not match:
         return None
     scheme = match["scheme"].lower()

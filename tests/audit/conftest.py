@@ -204,3 +204,11 @@ def sender() -> DpopSender:
     from joserfc.jwk import ECKey
 
     return DpopSender(ECKey.generate_key("P-256"), "ES256")
+
+
+@pytest.fixture(scope="session")
+def stranger(sender: DpopSender) -> DpopSender:
+    """Give a client with another key, who has the same token."""
+    from joserfc.jwk import ECKey
+
+    return DpopSender(ECKey.generate_key("P-256"), "ES256", token=sender.token)
