@@ -6,8 +6,8 @@ signed URL, which anybody who has it can use: there it is that of the signature.
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from counterfoil.schemas import Basis, BindingMethod, Lifetime, Presentation, Sha256, TokenClass
@@ -15,11 +15,13 @@ from counterfoil.schemas import Basis, BindingMethod, Lifetime, Presentation, Sh
 from .claims import instant_of, lifetime_between, name_of, names_of
 from .proofs import ProofMark
 from .sighting import Sighting, octets
+from .structured_fields import InnerList, Item, Unreadable, parameters_text, read_members
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from .request import HttpRequest
+    from .structured_fields import Member
 
 
 def sight_sigv4(credentials: str, presentation: Presentation) -> Sighting:
@@ -89,15 +91,6 @@ def _iso8601(text: str | None) -> datetime | None:
         return None
 
 
-# Structured fields (RFC 9651), as far as RFC 9421 uses them. Possessive, so that no input takes more than one pass.
-_STRING = r'"(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*+"'
-_PARAMETER = rf';[ ]*+[a-z*][a-z0-9_.*-]*+(?:=(?:{_STRING}|[^\s,;()"]++))?+'
-_COMPONENT = re.compile(rf"({_STRING})((?:{_PARAMETER})*+)")
-_INPUT = re.compile(
-    rf"\s*+([a-z*][a-z0-9_.*-]*+)=\(((?:[ ]*+{_STRING}(?:{_PARAMETER})*+)*+)[ ]*+\)((?:{_PARAMETER})*+)\s*+(?:,|$)"
-)
-_EACH_PARAMETER = re.compile(rf";[ ]*([a-z*][a-z0-9_.*-]*)(?:=({_STRING}|[^\s,;()\"]+))?")
-_SIGNATURE = re.compile(r"\s*([a-z*][a-z0-9_.*-]*)=:([A-Za-z0-9+/=]*):[^,]*(?:,|$)")
 _MAX_LABELS: Final = 8
 _MAX_INPUT: Final = 16 * 1024
 
@@ -110,41 +103,38 @@ def find_message_signatures(request: HttpRequest) -> Iterator[Sighting]:
     given = ", ".join(request.values("signature-input"))[:_MAX_INPUT]
     if not given:
         return
-    members = _each(_SIGNATURE, ", ".join(request.values("signature"))[:_MAX_INPUT])
-    signatures = {member[0]: member[1] for member in members}
-    for label, components, parameters in _each(_INPUT, given):
-        if signature := signatures.get(label):
-            yield _message_signature(label, components, parameters, signature)
+    signatures = dict(_readable(", ".join(request.values("signature"))[:_MAX_INPUT]))
+    for label, member in islice(_readable(given), _MAX_LABELS):
+        signature = signatures.get(label)
+        if isinstance(member, InnerList) and isinstance(signature, Item) and isinstance(signature.bare.value, bytes):
+            yield _message_signature(label, member, signature.bare.text[1:-1])
 
 
-def _each(pattern: re.Pattern[str], text: str) -> Iterator[tuple[str, ...]]:
-    """Yield the groups of one member after the other, until one cannot be read."""
-    at = 0
-    for _ in range(_MAX_LABELS):
-        match = pattern.match(text, at)
-        if not match:
-            return
-        yield match.groups()
-        at = match.end()
+def _readable(text: str) -> Iterator[tuple[str, Member]]:
+    """Yield the members before the first that cannot be read: they were sent, whatever a server makes of the rest."""
+    try:
+        yield from read_members(text)
+    except Unreadable:
+        return
 
 
-def _message_signature(label: str, components: str, parameters: str, signature: str) -> Sighting:
-    given = {name: _bare(value) for name, value in _EACH_PARAMETER.findall(parameters)}
-    covered = [_bare(name) + options for name, options in _COMPONENT.findall(components)]
+def _message_signature(label: str, member: InnerList, signature: str) -> Sighting:
+    given = {name: bare.value for name, bare in member.parameters.items()}
+    covered = [_component(item) for item in member.items]
+    key_id = given.get("keyid")
     seen: dict[str, Any] = {
         "names": names_of([f"label={label}", *covered]),
-        "key_id": name_of(given.get("keyid")),
+        "key_id": name_of(key_id),
         "alg": name_of(given.get("alg")),
     }
-    sighting = Sighting(TokenClass.HTTP_MESSAGE_SIGNATURE, Presentation.SIGNATURE, octets(given.get("keyid", "")), seen)
-    lifetime = lifetime_between(_instant(given.get("created")), _instant(given.get("expires")))
+    secret = octets(key_id) if isinstance(key_id, str) else b""
+    sighting = Sighting(TokenClass.HTTP_MESSAGE_SIGNATURE, Presentation.SIGNATURE, secret, seen)
+    lifetime = lifetime_between(instant_of(given.get("created")), instant_of(given.get("expires")))
     sighting.stated = {"lifetime": lifetime, "basis": Basis.UNVERIFIED_CLAIMS}
     return _signed(sighting, BindingMethod.HTTP_SIGNATURE, signature)
 
 
-def _bare(value: str) -> str:
-    return re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value
-
-
-def _instant(value: str | None) -> datetime | None:
-    return instant_of(int(value)) if value and value.isascii() and value.isdigit() and len(value) <= 15 else None
+def _component(item: Item) -> str:
+    """Return a component with its parameters, its name without quotes (RFC 9421 §2)."""
+    name = item.bare.value
+    return (name if isinstance(name, str) else item.bare.text) + parameters_text(item.parameters)
