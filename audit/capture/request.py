@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 MAX_FORM: Final = 64 * 1024
 """The longest form or query that is read, in bytes."""
 
+_BLANK: Final = " \t\r\n"  # RFC 9110 §5.5; what else Python takes for white space is part of the value
+
 _FORM = re.compile(r"\s*application/x-www-form-urlencoded\s*(?:;|$)", re.IGNORECASE)
 
 
@@ -43,7 +45,7 @@ class HttpRequest:
     def __post_init__(self) -> None:
         by_name: dict[str, list[str]] = {}
         for name, value in self.headers:
-            by_name.setdefault(name.strip().lower(), []).append(value.strip())
+            by_name.setdefault(name.strip(_BLANK).lower(), []).append(value.strip(_BLANK))
         object.__setattr__(self, "_by_name", by_name)
         object.__setattr__(self, "query", _parameters(self.url.partition("#")[0].partition("?")[2]))
         object.__setattr__(self, "form", self._read_form())

@@ -1,7 +1,8 @@
 """Reading structured field values (RFC 8941), strictly, and writing them in their one canonical form.
 
-Only what RFC 9421 and RFC 9530 use: no dates and no display strings (RFC 9651). Stricter than RFC 8941 §3.1.2 and §3.2
-in one point: a key that stands twice is refused, since readers disagree about which of the two counts.
+Only what RFC 9421 and RFC 9530 use: no dates and no display strings (RFC 9651). Stricter than RFC 8941 in two points:
+a key that stands twice is refused (§3.1.2, §3.2), since readers disagree about which of the two counts, and so is a
+value of more than 1,024 keys and items in all.
 
 Every pattern is possessive, so that reading takes time in proportion to the text.
 """
@@ -143,6 +144,7 @@ _ESCAPED: Final = re.compile(r"\\(.)")
 _SPACES: Final = re.compile(" *+")
 _BLANKS: Final = re.compile("[ \t]*+")
 _MAX_WHOLE_OF_DECIMAL: Final = 12
+_MAX_PARTS: Final = 1024
 
 
 class _Reader:
@@ -151,10 +153,11 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self._text = text.strip(" ")
         self._at = 0
+        self._left = _MAX_PARTS
 
     def dictionary(self) -> Iterator[tuple[str, Member]]:
         while self._more():
-            key = self._match(_KEY)[0]
+            key = self._part(_KEY)[0]
             yield key, self._member() if self._took("=") else Item(_TRUE, self._parameters())
             self._separator()
 
@@ -201,14 +204,14 @@ class _Reader:
         parameters: dict[str, Bare] = {}
         while self._took(";"):
             self._match(_SPACES)
-            key = self._match(_KEY)[0]
+            key = self._part(_KEY)[0]
             if key in parameters:
                 raise Unreadable
             parameters[key] = self._bare() if self._took("=") else _TRUE
         return parameters
 
     def _bare(self) -> Bare:
-        match = self._match(_BARE)
+        match = self._part(_BARE)
         if match["string"] is not None:
             return Bare(_ESCAPED.sub(r"\1", match["string"]), match[0])
         if match["bytes"] is not None:
@@ -224,6 +227,13 @@ class _Reader:
             return False
         self._at += 1
         return True
+
+    def _part(self, pattern: re.Pattern[str]) -> re.Match[str]:
+        """Match one more key or item, of which there may be so many."""
+        self._left -= 1
+        if self._left < 0:
+            raise Unreadable
+        return self._match(pattern)
 
     def _match(self, pattern: re.Pattern[str]) -> re.Match[str]:
         match = pattern.match(self._text, self._at)

@@ -9,7 +9,14 @@ from __future__ import annotations
 import hmac
 from typing import TYPE_CHECKING, Final
 
-from counterfoil.schemas import BindingMethod, CertificateSource, CheckId, CheckOutcome, Thumbprint
+from counterfoil.schemas import (
+    BindingMethod,
+    CertificateSource,
+    CheckId,
+    CheckOutcome,
+    ConfigurationError,
+    Thumbprint,
+)
 from counterfoil.schemas.values import rfc3339
 
 from ..capture.certificate_facts import CertificateFacts
@@ -49,11 +56,12 @@ def inspect_mtls(  # noqa: PLR0913 -- one keyword a fact that only the caller ha
     client_authentication: bool = False,
     chain_verified: bool | None = None,
 ) -> Inspection:
-    """Check ``mtls.01`` to ``mtls.06``, all of them. Raises nothing over what the request or a certificate holds.
+    """Check ``mtls.01`` to ``mtls.06``, all of them. Whatever a client sends ends in an outcome.
 
-    ``now`` needs a zone. ``certificate`` is the DER that the TLS layer has, or that the caller read from a field of
-    its proxy's (then ``certificate_source`` is ``vendor_header``). ``trusted_hop`` says that the peer of this
-    connection is a proxy that removes ``Client-Cert`` from what clients send (RFC 9440 §2.4).
+    ``now`` is the time of the check; raises ``ConfigurationError`` if it has no zone. ``certificate`` is the DER that
+    the TLS layer has, or that the caller read from a field of its proxy's (then ``certificate_source`` is
+    ``vendor_header``). ``trusted_hop`` says that the peer of this connection is a proxy that removes ``Client-Cert``
+    from what clients send (RFC 9440 §2.4).
 
     ``bound_x5t_s256`` is what the token, or its introspection, says (§3.1, §3.2); ``confirmation``, the whole ``cnf``,
     also settles ``cnf.ambiguous``, and with no certificate in it ``mtls.02`` fails. Without either nobody said what
@@ -66,6 +74,8 @@ def inspect_mtls(  # noqa: PLR0913 -- one keyword a fact that only the caller ha
     binding is then checked only where one is given. For a self-signed client (§2.2) leave it out, and give the
     registered certificate as the bound one.
     """
+    if now.utcoffset() is None:
+        raise ConfigurationError("now has no time zone")
     shown = client_certificate(request, certificate, certificate_source, trusted_hop=trusted_hop)
     facts = CertificateFacts.read(shown.der) if shown.der else None
     bound = bound_x5t_s256 or (confirmation.x5t_s256 if confirmation is not None else None)

@@ -42,7 +42,7 @@ class UnsupportedComponent(ComponentError):
 def signature_base(request: HttpRequest, covered: InnerList) -> bytes:
     """Return the signature base. Raises ``ImpossibleComponent`` and ``UnsupportedComponent``.
 
-    The request line is taken to be in origin-form. Query and structured fields are read up to 16 KiB in all.
+    The request line is taken to be in origin-form. Query and structured fields are read up to 8 KiB in all.
     """
     components = _Components(request)
     lines = [f"{item.text}: {components.value(item)}" for item in covered.items]
@@ -54,7 +54,7 @@ _URI: Final = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?P<query>\?[^#]*)?"
 )
 _LATIN: Final = re.compile(r"[^\x00-\x7f\udc80-\udcff]")
-_MAX_READ: Final = 16 * 1024
+_MAX_READ: Final = 8 * 1024
 
 
 class _Components:
