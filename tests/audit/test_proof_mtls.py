@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import json
 import secrets
-import time
 from base64 import b64decode, b64encode
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +22,7 @@ from counterfoil.audit.proof.mtls import inspect_mtls
 from counterfoil.schemas import CertificateSource, CheckId, ConfigurationError, Confirmation, Thumbprint
 
 if TYPE_CHECKING:
-    from conftest import Issue
+    from conftest import CpuSeconds, Issue
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "specs.json").read_text("utf-8"))
 DER = b64decode("".join(VECTORS["rfc8705"]["appendix_a_pem"].splitlines()[1:-1]))
@@ -316,9 +315,8 @@ def test_nothing_that_is_sent_raises(content: bytes, *, by_field: bool, trusted_
     "value",
     [":" + "A" * 10_000_000 + ":", ":" * 1_000_000, "," * 1_000_000, _field(b"0\x83\x00\xff\xf0" + bytes(65_520))],
 )
-def test_a_hostile_field_is_quick(value: str) -> None:
+def test_a_hostile_field_is_quick(value: str, cpu_seconds: CpuSeconds) -> None:
     """No field, however long, takes longer than 50 ms."""
     request = _request(value)
-    started = time.process_time()
     assert inspect_mtls(request, now=NOW, trusted_hop=True, bound_x5t_s256=X5T).result == "fail"
-    assert time.process_time() - started < 0.05
+    assert cpu_seconds(lambda: inspect_mtls(request, now=NOW, trusted_hop=True, bound_x5t_s256=X5T)) < 0.05
