@@ -181,6 +181,10 @@ class AuditLog:
         """Return the keyed digest of what is to run: equal for equal tool and arguments. Raises ``OutOfDomain``."""
         return call_digest(tool, arguments, self.fingerprint_key)
 
+    def redacted_uri(self, uri: str) -> str:
+        """Return the URI as this log records it: for whoever has to keep one without the secrets that it may hold."""
+        return self._redactor.uri(uri)[0]
+
     def flush(self) -> None:
         """Return when everything recorded before is durable. In this release ``record`` itself waits for that."""
         self._writer.flush()

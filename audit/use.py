@@ -23,6 +23,7 @@ from counterfoil.schemas.values import new_event_id
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
+    from uuid import UUID
 
     from counterfoil.schemas import Event, Receipt
 
@@ -57,12 +58,18 @@ class Use:
         Replace what the intent said, where the answer taught more.
     ``name``, ``context``
         The name of the action, and those members of the context that are given, likewise.
+    ``attempt``
+        Which attempt of the use this is, where the answer asks for another (RFC 9449 §8). The next one is made with
+        ``Context(use_id=...)`` of this one, and ``Action(attempt=...)``.
     """
 
     def __init__(self, log: Recorder, fields: Mapping[str, Any]) -> None:
         self._log = log
         self._fields = dict(fields)
-        self._use_id = new_event_id()
+        context: Context | None = fields["context"]
+        action: Action = fields["action"]
+        self.use_id: UUID = (context.use_id if context else None) or new_event_id()
+        self.attempt = action.attempt
         self._started_at: datetime | None = None
         self.receipt: Receipt | None = None
         self.status_code: int | None = None
@@ -126,6 +133,7 @@ class Use:
             ended_at=now,
             status_code=self.status_code,
             error_type=self.error_type or (kind.__qualname__ if kind else None),
+            attempt=self.attempt,
         )
 
     def _event(self, moment: datetime, **progress: Any) -> CredentialUse:
@@ -134,7 +142,7 @@ class Use:
         known: dict[str, Any] = {}
         for context in (fields.pop("context"), self.context):
             known |= {name: getattr(context, name) for name in context.model_fields_set} if context else {}
-        known |= {"event_id": new_event_id(), "occurred_at": moment, "use_id": self._use_id}
+        known |= {"event_id": new_event_id(), "occurred_at": moment, "use_id": self.use_id}
         return CredentialUse(context=Context(**known), action=action.model_copy(update=progress), **fields)
 
 

@@ -26,7 +26,7 @@ def resource_of(request: HttpRequest) -> Resource:
 
     The query is kept; the log drops its values when it redacts, once, before the first write.
     """
-    return Resource(uri=_uri(request.url), server=_server(request))
+    return Resource(uri=uri_of(request.url), server=_server(request))
 
 
 def action_of(request: HttpRequest, name: str | None = None) -> Action:
@@ -35,13 +35,14 @@ def action_of(request: HttpRequest, name: str | None = None) -> Action:
     A request to an MCP server is called by the tool or the RPC method that it names itself: while a tool is called, the
     SDK also sends requests of its own.
     """
-    target = _uri(request.url)
+    target = uri_of(request.url)
     match = _URI.match(target)
     named = message_of(request).name or name or f"{request.method} {(match['path'] if match else '') or '/'}"
     return Action(name=name_of(named) or "unknown", method=name_of(request.method), target=target)
 
 
-def _uri(url: str) -> str:
+def uri_of(url: str) -> str:
+    """Return a URL as a record can hold it: cut, and without what no record may hold."""
     storable = _UNSTORABLE.sub("\ufffd", url)
     return (storable if len(storable) <= MAX_URI else storable[: MAX_URI - 1] + "…") or _NOWHERE
 

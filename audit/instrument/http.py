@@ -1,61 +1,124 @@
 """What every HTTP client instrument does: record each credential of a request, before it leaves and once answered.
 
-The doors (``httpx``, ``httpx2``) give method, URL, headers and body, send the request themselves, and tell the status.
-A request without a credential is not recorded. Traffic is left as it is; nothing here keeps a request.
+The doors (``httpx``, ``httpx2``) are transports around transports, and share this body: the two libraries have one
+face, but no types in common. A request without a credential is not recorded. Traffic is left as it is; nothing here
+keeps a request.
 """
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING
+from contextlib import AsyncExitStack, ExitStack
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from counterfoil.schemas import Context, Principal
-
-from ..capture import HttpRequest, action_of, capture_credentials, resource_of
-from ..scope import current_scope
+from .passage import ClientRequest, ClientResponse, Passage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator
-
-    from ..log import AuditLog
-    from ..use import Use
-
-    Answered = Callable[[int], None]
+    from .passage import Settings
 
 
-def uses_of(log: AuditLog, request: HttpRequest) -> list[Use]:
-    """Return a use for each credential that the request shows. Tool and approval come from the scope."""
-    resource = resource_of(request)
-    action = action_of(request, current_scope().tool)
-    return [
-        log.use(
-            token=found.token,
-            resource=resource,
-            action=action,
-            binding=found.binding,
-            proof=found.proof,
-            context=Context(principal=Principal(actors=found.actors)) if found.actors else None,
-        )
-        for found in capture_credentials(request, log.fingerprint_key)
-    ]
+class BlockingResponse(ClientResponse, Protocol):
+    """A response of ``Client``."""
+
+    def close(self) -> None:
+        """Give its connection back."""
+        ...
 
 
-@contextmanager
-def recorded(log: AuditLog, request: HttpRequest) -> Generator[Answered]:
-    """Surround the sending: intents before, outcomes after. Raises ``AuditUnavailable`` before anything is sent."""
-    with ExitStack() as stack:
-        uses = [stack.enter_context(use) for use in uses_of(log, request)]
-        yield lambda status: _answer(uses, status)
+class AsyncResponse(ClientResponse, Protocol):
+    """A response of ``AsyncClient``."""
+
+    async def aclose(self) -> None:
+        """Give its connection back."""
+        ...
 
 
-@asynccontextmanager
-async def arecorded(log: AuditLog, request: HttpRequest) -> AsyncGenerator[Answered]:
-    """Surround the sending, as ``recorded`` does, without blocking the event loop."""
-    async with AsyncExitStack() as stack:
-        uses = [await stack.enter_async_context(use) for use in uses_of(log, request)]
-        yield lambda status: _answer(uses, status)
+_Request = TypeVar("_Request", bound=ClientRequest)
+_Response = TypeVar("_Response", bound=BlockingResponse)
+_AsyncResponse = TypeVar("_AsyncResponse", bound=AsyncResponse)
+_Request_contra = TypeVar("_Request_contra", contravariant=True)
+_Response_co = TypeVar("_Response_co", covariant=True)
 
 
-def _answer(uses: list[Use], status: int) -> None:
-    for use in uses:
-        use.status_code = status
+class BlockingTransport(Protocol[_Request_contra, _Response_co]):
+    """A transport of ``Client``."""
+
+    def handle_request(self, request: _Request_contra, /) -> _Response_co:
+        """Send one request."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
+class AsyncTransport(Protocol[_Request_contra, _Response_co]):
+    """A transport of ``AsyncClient``."""
+
+    async def handle_async_request(self, request: _Request_contra, /) -> _Response_co:
+        """Send one request."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close it."""
+        ...
+
+
+class BlockingDoor(Generic[_Request, _Response]):
+    """The blocking instrument of either library."""
+
+    def __init__(self, settings: Settings, transport: BlockingTransport[_Request, _Response]) -> None:
+        self._settings = settings
+        self._transport = transport
+
+    def handle_request(self, request: _Request) -> _Response:
+        """Send one request. The answer's body is left alone, so that streaming stays streaming.
+
+        Only the short JSON in which a token endpoint says why it refused is read here.
+        """
+        passage = Passage(self._settings, request)
+        with ExitStack() as unless_returned:
+            with ExitStack() as uses:
+                for use in passage.uses:
+                    uses.enter_context(use)
+                response = self._transport.handle_request(request)
+                unless_returned.callback(response.close)
+                passage.answered(response)
+                if passage.answer_tells_why(response):
+                    content = b"".join(response.stream)
+                    response.stream.close()
+                    passage.told_why(response, content)
+            unless_returned.pop_all()
+        return response
+
+    def close(self) -> None:
+        """Close the transport inside. The log stays open."""
+        self._transport.close()
+
+
+class AsyncDoor(Generic[_Request, _AsyncResponse]):
+    """The same for asynchronous clients."""
+
+    def __init__(self, settings: Settings, transport: AsyncTransport[_Request, _AsyncResponse]) -> None:
+        self._settings = settings
+        self._transport = transport
+
+    async def handle_async_request(self, request: _Request) -> _AsyncResponse:
+        """Send one request, as ``BlockingDoor`` does."""
+        passage = Passage(self._settings, request)
+        async with AsyncExitStack() as unless_returned:
+            async with AsyncExitStack() as uses:
+                for use in passage.uses:
+                    await uses.enter_async_context(use)
+                response = await self._transport.handle_async_request(request)
+                unless_returned.push_async_callback(response.aclose)
+                passage.answered(response)
+                if passage.answer_tells_why(response):
+                    content = b"".join([piece async for piece in response.stream])
+                    await response.stream.aclose()
+                    passage.told_why(response, content)
+            unless_returned.pop_all()
+        return response
+
+    async def aclose(self) -> None:
+        """Close the transport inside. The log stays open."""
+        await self._transport.aclose()

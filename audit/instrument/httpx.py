@@ -5,18 +5,19 @@
     client = httpx.Client(transport=AuditTransport(log))
     client = httpx.AsyncClient(transport=AsyncAuditTransport(log, httpx.AsyncHTTPTransport(http2=True)))
 
-A redirect and a retry of an authentication flow pass through the transport again, and are uses of their own.
+Each hop of a redirect is a use of its own. An attempt that the server answered with a nonce, and the next one with a
+fresh proof, are one use (RFC 9449 §8, §9); any other retry of an authentication flow is a use of its own.
 """
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from counterfoil.schemas import MissingExtra
 
-from ..capture import HttpRequest
-from .http import arecorded, recorded
+from ..capture.certificate_file import read_certificate
+from .http import AsyncDoor, BlockingDoor
+from .passage import Settings
 
 try:
     import httpx
@@ -24,56 +25,39 @@ except ImportError:
     raise MissingExtra("httpx") from None
 
 if TYPE_CHECKING:
+    import os
+
     from ..log import AuditLog
 
 
-class AuditTransport(httpx.BaseTransport):
+class AuditTransport(BlockingDoor[httpx.Request, httpx.Response], httpx.BaseTransport):
     """Records each credential that passes, then lets ``transport`` (an ``HTTPTransport`` unless given) send it.
 
-    Raises ``AuditUnavailable`` before anything is sent if the intent cannot be recorded.
+    ``certificate`` is the client certificate that the TLS context of ``transport`` was loaded with, as DER, PEM or a
+    path: a context does not show its own. It counts for https. Raises ``ConfigurationError`` if it cannot be read.
+    Sending raises ``AuditUnavailable`` before anything is sent if the intent cannot be recorded.
     """
 
-    def __init__(self, log: AuditLog, transport: httpx.BaseTransport | None = None) -> None:
-        self._log = log
-        self._transport = transport or httpx.HTTPTransport()
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request. The answer's body is not touched, so that streaming stays streaming."""
-        with recorded(self._log, _facts(request)) as answered:
-            response = self._transport.handle_request(request)
-            answered(response.status_code)
-        return response
-
-    def close(self) -> None:
-        """Close the transport inside. The log stays open."""
-        self._transport.close()
+    def __init__(
+        self,
+        log: AuditLog,
+        transport: httpx.BaseTransport | None = None,
+        *,
+        certificate: bytes | str | os.PathLike[str] | None = None,
+    ) -> None:
+        settings = Settings(log, httpx.ByteStream, read_certificate(certificate) if certificate else None)
+        super().__init__(settings, transport or httpx.HTTPTransport())
 
 
-class AsyncAuditTransport(httpx.AsyncBaseTransport):
+class AsyncAuditTransport(AsyncDoor[httpx.Request, httpx.Response], httpx.AsyncBaseTransport):
     """The same for an ``AsyncClient``."""
 
-    def __init__(self, log: AuditLog, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._log = log
-        self._transport = transport or httpx.AsyncHTTPTransport()
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request. The answer's body is not touched, so that streaming stays streaming."""
-        async with AsyncExitStack() as unless_returned:
-            async with arecorded(self._log, _facts(request)) as answered:
-                response = await self._transport.handle_async_request(request)
-                unless_returned.push_async_callback(response.aclose)
-                answered(response.status_code)
-            unless_returned.pop_all()
-        return response
-
-    async def aclose(self) -> None:
-        """Close the transport inside. The log stays open."""
-        await self._transport.aclose()
-
-
-def _facts(request: httpx.Request) -> HttpRequest:
-    try:
-        body = request.content
-    except httpx.RequestNotRead:  # a stream, which only the transport may read
-        body = None
-    return HttpRequest(request.method, str(request.url), tuple(request.headers.multi_items()), body)
+    def __init__(
+        self,
+        log: AuditLog,
+        transport: httpx.AsyncBaseTransport | None = None,
+        *,
+        certificate: bytes | str | os.PathLike[str] | None = None,
+    ) -> None:
+        settings = Settings(log, httpx.ByteStream, read_certificate(certificate) if certificate else None)
+        super().__init__(settings, transport or httpx.AsyncHTTPTransport())

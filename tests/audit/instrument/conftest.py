@@ -47,6 +47,8 @@ class Server(socketserver.ThreadingTCPServer):
         """Released for every piece of a request's body."""
         self.go = threading.Event()
         """Lets the second half of a streamed answer out."""
+        self.answers = dict(_ANSWERS)
+        """Status and header lines by path; any other path is answered with 200."""
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
 
@@ -84,13 +86,23 @@ class _Connection(socketserver.StreamRequestHandler):
             self.server.go.wait(10)
             self.wfile.write(b"3\r\ntwo\r\n0\r\n\r\n")
             return
-        status, headers = _ANSWERS.get(path, (200, ""))
+        status, headers = self.server.answers.get(path, (200, ""))
         self.wfile.write(f"HTTP/1.1 {status} So\r\n{headers}Content-Length: 2\r\n\r\nok".encode())
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
     """Serve on the loopback."""
+    yield from _serve()
+
+
+@pytest.fixture
+def other() -> Iterator[Server]:
+    """Serve on another port, which is another origin (RFC 6454 §4)."""
+    yield from _serve()
+
+
+def _serve() -> Iterator[Server]:
     with Server() as serving:
         thread = threading.Thread(target=serving.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
