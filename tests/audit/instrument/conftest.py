@@ -49,6 +49,8 @@ class Server(socketserver.ThreadingTCPServer):
         """Lets the second half of a streamed answer out."""
         self.answers = dict(_ANSWERS)
         """Status and header lines by path; any other path is answered with 200."""
+        self.bodies: dict[str, bytes] = {}
+        """Bodies by path, other than "ok"."""
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
 
@@ -87,7 +89,8 @@ class _Connection(socketserver.StreamRequestHandler):
             self.wfile.write(b"3\r\ntwo\r\n0\r\n\r\n")
             return
         status, headers = self.server.answers.get(path, (200, ""))
-        self.wfile.write(f"HTTP/1.1 {status} So\r\n{headers}Content-Length: 2\r\n\r\nok".encode())
+        body = self.server.bodies.get(path, b"ok")
+        self.wfile.write(f"HTTP/1.1 {status} So\r\n{headers}Content-Length: {len(body)}\r\n\r\n".encode() + body)
 
 
 @pytest.fixture
@@ -120,14 +123,20 @@ class Client:
         self.blocking = blocking
 
     def send(self, log: AuditLog | None, method: str, url: str, **options: Any) -> Any:
-        """Send one request with a client of its own, and return the answer. Without a log: not instrumented."""
+        """Send one request with a client of its own, and return the answer. Without a log: not instrumented.
+
+        ``verify`` is a TLS context; ``certificate`` and ``inspect`` are the instrument's.
+        """
         redirects = {"follow_redirects": options.pop("follow_redirects", False)}
+        settings = {name: options.pop(name) for name in ("certificate", "inspect") if name in options}
+        tls = {"verify": options.pop("verify")} if "verify" in options else {}
         if self.blocking:
-            with self.library.Client(transport=log and self.door.AuditTransport(log), **redirects) as client:
+            transport = log and self.door.AuditTransport(log, self.library.HTTPTransport(**tls), **settings)
+            with self.library.Client(transport=transport, **redirects) as client:
                 return client.request(method, url, **options)
 
         async def sending() -> Any:
-            transport = log and self.door.AsyncAuditTransport(log)
+            transport = log and self.door.AsyncAuditTransport(log, self.library.AsyncHTTPTransport(**tls), **settings)
             async with self.library.AsyncClient(transport=transport, **redirects) as client:
                 return await client.request(method, url, **options)
 

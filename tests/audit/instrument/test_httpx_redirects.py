@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -168,6 +169,31 @@ def test_extensions_that_are_taken_over(pair: Pair, bearer: dict[str, str], told
         answer = client.get(f"{pair.server.url}/away", headers=bearer)
         client.get(f"{pair.other.url}/other", headers=bearer, extensions=answer.request.extensions)
     assert [hop[2] for hop in _hops(told())] == [None, None]
+
+
+def test_a_location_without_a_host(library: Library, log: AuditLog, bearer: dict[str, str], told: Told) -> None:
+    """Both libraries keep the host then, and take the scheme: still a redirect."""
+    module, door = library
+
+    def answer(request: Any) -> Any:
+        headers = {"Location": "http:///there"}
+        return module.Response(302, headers=headers) if request.url.path == "/away" else module.Response(204)
+
+    with module.Client(transport=door.AuditTransport(log, module.MockTransport(answer))) as client:
+        client.get("https://api.example/away", headers=bearer | {"X-API-Key": "k"}, follow_redirects=True)
+    assert _hops(told())[-1] == ("api_key", "http://api.example/there", "https://api.example/away")
+
+
+def test_what_ties_requests_together_holds_no_secret(pair: Pair, secret: str, leaks: Callable[..., list[str]]) -> None:
+    """A request made from a redirect remembers where that came from, without the values of its query."""
+    module, door = pair.client.library, pair.client.door
+    pair.server.answers[f"/away?access_token={secret}"] = pair.server.answers["/away"]
+    with module.Client(transport=door.AuditTransport(pair.log)) as client:
+        answer = client.get(f"{pair.server.url}/away?access_token={secret}")
+    (left,) = [value for name, value in answer.next_request.extensions.items() if name != "timeout"]
+    content = pickle.dumps(left)
+    assert pair.server.url.encode() in content
+    assert leaks(secret, content) == []
 
 
 @pytest.mark.parametrize(

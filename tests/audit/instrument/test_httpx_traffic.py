@@ -108,6 +108,96 @@ def test_a_streamed_request_leaves_as_it_is_made(
     assert all(each.endswith(b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n") for each in server.received)
 
 
+_JSON = "Content-Type: application/json\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (400, _JSON, "invalid_grant"),
+        (401, _JSON, "invalid_grant"),
+        (400, f"{_JSON}WWW-Authenticate: Basic error=invalid_client\r\n", "invalid_grant"),
+        (400, "Content-Type: application/json;charset=utf-8\r\n", "invalid_grant"),
+        (400, "Content-Type: text/plain\r\n", None),
+        (400, f"{_JSON}Content-Encoding: zstd\r\n", None),
+        (403, _JSON, None),
+        (200, _JSON, None),
+    ],
+)
+def test_why_a_token_endpoint_refused(
+    answer: tuple[int, str, str | None], library: Library, server: Server, log: AuditLog, told: Told
+) -> None:
+    """The short JSON that says why is read, and handed on to the byte, also to whoever streams the raw body."""
+    module, door = library
+    status, headers, code = answer
+    body = b'{"error": "invalid_grant"}'
+    server.answers["/token"] = (status, headers)
+    server.bodies["/token"] = body
+    form = {"grant_type": "refresh_token", "refresh_token": secrets.token_urlsafe(32)}
+
+    async def scene() -> bytes:
+        async with (
+            module.AsyncClient(transport=door.AsyncAuditTransport(log)) as client,
+            client.stream("POST", f"{server.url}/token", data=form) as response,
+        ):
+            return b"".join([piece async for piece in response.aiter_raw()])
+
+    with (
+        module.Client(transport=door.AuditTransport(log)) as client,
+        client.stream("POST", f"{server.url}/token", data=form) as response,
+    ):
+        assert b"".join(response.iter_raw()) == body
+    assert asyncio.run(scene()) == body
+    assert [each.action.error_type for each in told()] == [None, code] * 2
+    assert told()[1].action.outcome == (
+        "executed" if status == 200 else "failed" if (status, code) == (400, None) else "refused"
+    )
+
+
+def test_a_token_endpoint_that_breaks_off(library: Library, log: AuditLog, told: Told) -> None:
+    """An error while the answer is read is the caller's own, and its connection is given back."""
+    module, door = library
+    closed: list[bool] = []
+
+    class Broken(module.SyncByteStream, module.AsyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"{"
+            raise module.ReadTimeout("late")
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for piece in self:
+                yield piece
+
+        def close(self) -> None:
+            closed.append(True)
+
+        async def aclose(self) -> None:
+            closed.append(True)
+
+    def answer(_: object) -> Any:
+        return module.Response(
+            400, headers={"Content-Type": "application/json", "Content-Length": "9"}, stream=Broken()
+        )
+
+    async def scene() -> None:
+        async with module.AsyncClient(transport=door.AsyncAuditTransport(log, module.MockTransport(answer))) as client:
+            await client.post("https://as.example/token", data=form)
+
+    form = {"grant_type": "refresh_token", "refresh_token": secrets.token_urlsafe(32)}
+    with (
+        module.Client(transport=door.AuditTransport(log, module.MockTransport(answer))) as client,
+        pytest.raises(module.ReadTimeout),
+    ):
+        client.post("https://as.example/token", data=form)
+    with pytest.raises(module.ReadTimeout):
+        asyncio.run(scene())
+    assert closed == [True, True]
+    outcomes = [each.action for each in told()[1::2]]
+    assert [(each.outcome.value, each.status_code, each.error_type) for each in outcomes] == [
+        ("failed", 400, "ReadTimeout")
+    ] * 2
+
+
 def test_an_inner_transport_does_the_sending(
     library: Library, log: AuditLog, bearer: dict[str, str], told: Told
 ) -> None:
