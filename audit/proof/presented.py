@@ -56,9 +56,8 @@ def presented_tokens(request: HttpRequest) -> tuple[PresentedToken, ...]:
 def _authorized(request: HttpRequest) -> Iterator[PresentedToken]:
     """Yield the tokens of the Authorization fields; two that an intermediary merged into one line are two."""
     for value in request.values("authorization"):
-        scheme, _, credentials = value.partition(" ")
+        scheme, token = (*value.split(None, 1), "", "")[:2]
         method = _SCHEMES.get(scheme.lower())
-        token = credentials.strip(" ")
         if method and token:
             yield PresentedToken(method, token)
             if "," in token:

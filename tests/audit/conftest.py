@@ -170,12 +170,6 @@ def issue() -> Issue:
     return make
 
 
-def encoded(content: object) -> str:
-    """Return bytes, or what is written as JSON, in base64url (RFC 7515 §2)."""
-    raw = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
 class DpopSender:
     """A client with a key of its own: it signs proofs that are right, unless told otherwise."""
 
@@ -189,9 +183,15 @@ class DpopSender:
         self.jwk: dict[str, Any] = key.as_dict(private=False)
         self.jkt = Thumbprint(key.thumbprint())
 
+    @staticmethod
+    def encoded(content: object) -> str:
+        """Return bytes, or what is written as JSON, in base64url (RFC 7515 §2)."""
+        raw = content if isinstance(content, bytes) else json.dumps(content).encode()
+        return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
     def ath(self, token: str | None = None) -> str:
         """Return the hash of a token, its own unless another is given."""
-        return encoded(sha256((self.token if token is None else token).encode()).digest())
+        return self.encoded(sha256((self.token if token is None else token).encode()).digest())
 
     def claims(self, **changed: Any) -> dict[str, Any]:
         """Return the claims of a right proof. A member that is changed to ``...`` is left out."""
@@ -208,10 +208,11 @@ class DpopSender:
         """Sign whatever stands as header and claims."""
         from joserfc.jws import JWSRegistry
 
-        signing_input = f"{encoded(header)}.{encoded(claims)}"
-        return f"{signing_input}.{encoded(JWSRegistry.algorithms[self.alg].sign(signing_input.encode(), self.key))}"
+        signing_input = f"{self.encoded(header)}.{self.encoded(claims)}"
+        signature = JWSRegistry.algorithms[self.alg].sign(signing_input.encode(), self.key)
+        return f"{signing_input}.{self.encoded(signature)}"
 
-    def proof(self, header: dict[str, Any] | None = None, **claims: Any) -> str:
+    def proof(self, header: dict[str, Any] | None = None, /, **claims: Any) -> str:
         """Return a proof that is right but for what is given."""
         return self.sign(self.header(**(header or {})), self.claims(**claims))
 
@@ -220,6 +221,12 @@ class DpopSender:
         fields.setdefault("authorization", f"DPoP {self.token}" if self.token else "")
         named = [(name.replace("_", "-"), value) for name, value in fields.items() if value]
         return HttpRequest(method, url, (*named, *(("DPoP", each) for each in (proofs or (self.proof(),)))))
+
+
+@pytest.fixture(scope="session")
+def make_sender() -> type[DpopSender]:
+    """Give the class, for clients with other keys."""
+    return DpopSender
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from counterfoil.audit.capture import HttpRequest
+from counterfoil.audit.capture.proofs import dpop_proof
 from counterfoil.audit.proof.dpop import DPOP_CHECKS, inspect_dpop
 from counterfoil.audit.proof.inspection import Inspection
 from counterfoil.audit.proof.replay import MemoryReplayStore
 from counterfoil.schemas import (
     BindingMethod,
+    CheckId,
     CheckOutcome,
     HtuSource,
     ProofResult,
@@ -135,3 +137,131 @@ def test_what_is_wrong_fails_its_check(what: str, sender: DpopSender) -> None:
     seen = inspect_dpop(request, now=sender.now, bound_jkt=sender.jkt, token_verified=True)
     assert set(seen.failed) == failed
     assert seen.result is (ProofResult.FAIL if failed else ProofResult.PASS)
+
+
+def plain(sender: DpopSender, *headers: tuple[str, str], url: str = "") -> HttpRequest:
+    """Return a request without a proof."""
+    return HttpRequest("GET", url or sender.url, headers)
+
+
+def test_a_bound_token_without_a_proof_fails(sender: DpopSender) -> None:
+    """A proof that was due and is absent is a failure, not a gap: the server looked, and there is none."""
+    seen = inspect_dpop(
+        plain(sender, ("Authorization", f"DPoP {sender.token}")),
+        now=sender.now,
+        bound_jkt=sender.jkt,
+        token_verified=True,
+        nonces=("a-nonce",),
+    )
+    passed = {check.id.value for check in seen.checks if check.outcome is CheckOutcome.PASS}
+    assert passed == {"dpop.01_single_header", "dpop.14_scheme", "dpop.15_single_token_method"}
+    assert (seen.failed, seen.result) == ((CheckId.DPOP_WELL_FORMED,), ProofResult.FAIL)
+    assert set(others(seen).values()) == {"fail", "not_performed"}
+    assert (seen.proof_digest, seen.proof_id, seen.key) == (None, None, None)
+
+
+def test_the_scheme_alone_asks_for_a_proof(sender: DpopSender) -> None:
+    """A token under ``DPoP`` without a proof fails, though nobody said that it is bound."""
+    seen = inspect_dpop(plain(sender, ("Authorization", f"dpop {sender.token}")), now=sender.now)
+    assert (seen.failed, seen.result) == ((CheckId.DPOP_WELL_FORMED,), ProofResult.FAIL)
+
+
+def test_a_stolen_bound_token_sent_as_bearer_fails(sender: DpopSender) -> None:
+    """The downgrade fails by its scheme, and by the proof that is not there."""
+    seen = inspect_dpop(
+        plain(sender, ("Authorization", f"Bearer {sender.token}")), now=sender.now, bound_jkt=sender.jkt
+    )
+    assert seen.failed == (CheckId.DPOP_WELL_FORMED, CheckId.DPOP_SCHEME)
+    (check,) = [check for check in seen.checks if check.id is CheckId.DPOP_SCHEME]
+    assert (check.expected, check.observed) == ("DPoP", "Bearer")
+
+
+@pytest.mark.parametrize("verified", [False, True])
+def test_what_dpop_does_not_concern(verified: bool, sender: DpopSender) -> None:  # noqa: FBT001 -- a parameter
+    """A bearer token that is not bound, or no token at all, with no proof: nothing applies, and nothing is claimed."""
+    for headers in ((), (("Authorization", f"Bearer {sender.token}"),), (("Authorization", "DPoP"),)):
+        seen = inspect_dpop(plain(sender, *headers), now=sender.now, token_verified=verified, nonces=("a-nonce",))
+        assert {check.outcome for check in seen.checks} == {CheckOutcome.NOT_APPLICABLE}
+        assert tuple(check.id for check in seen.checks) == DPOP_CHECKS
+        assert (seen.result, seen.mechanism) == (ProofResult.NOT_APPLICABLE, BindingMethod.NONE)
+
+
+def test_a_token_whose_binding_nobody_knows(sender: DpopSender) -> None:
+    """Under ``DPoP`` with a good proof, but with no key to compare: not performed, as long as nobody verified it."""
+    seen = inspect_dpop(sender.request(), now=sender.now)
+    expected = {"dpop.12b_jkt": "not_performed", "dpop.13_jti_replay": "not_performed"}
+    assert others(seen) == {**NO_NONCE, **NO_RSA, **expected}
+    assert seen.result is ProofResult.NOT_PERFORMED
+
+
+def test_a_token_that_is_bound_to_nothing_fails_under_dpop(sender: DpopSender) -> None:
+    """Once verified, a token without ``cnf.jkt`` has no key that the proof's could be (RFC 9449 §7.1)."""
+    seen = inspect_dpop(sender.request(), now=sender.now, token_verified=True)
+    assert seen.failed == (CheckId.DPOP_JKT,)
+
+
+def test_a_proof_beside_an_unbound_bearer_token(sender: DpopSender) -> None:
+    """Nobody has to look at it, but who looks sees a good proof; neither scheme nor binding applies."""
+    request = sender.request(authorization=f"Bearer {sender.token}")
+    seen = inspect_dpop(request, now=sender.now, token_verified=True)
+    assert others(seen) == {
+        **NO_NONCE,
+        **NO_RSA,
+        "dpop.12b_jkt": "not_applicable",
+        "dpop.13_jti_replay": "not_performed",
+        "dpop.14_scheme": "not_applicable",
+    }
+    assert seen.result is ProofResult.PASS
+    unknown = inspect_dpop(request, now=sender.now)
+    assert unknown.outcome(CheckId.DPOP_SCHEME) is CheckOutcome.NOT_PERFORMED
+    assert unknown.result is ProofResult.NOT_PERFORMED
+
+
+@pytest.mark.parametrize("authorization", ["DPoP", "DPoP ", "Basic dXNlcjpwYXNz", "", " ", "DPoP,x"])
+def test_what_is_no_access_token(authorization: str, sender: DpopSender) -> None:
+    """Another scheme, or a scheme with nothing behind it, presents no access token: the proof stands for itself."""
+    request = HttpRequest("GET", sender.url, (("Authorization", authorization), ("DPoP", sender.proof())))
+    seen = inspect_dpop(request, now=sender.now, bound_jkt=sender.jkt)
+    assert others(seen) == {**NO_NONCE, **NO_TOKEN, **NO_RSA, "dpop.13_jti_replay": "not_performed"}
+
+
+@pytest.mark.parametrize("scheme", ["DPoP", "dpop", "DPOP", "DPoP  ", "DPoP\t"])
+def test_the_scheme_in_any_spelling(scheme: str, sender: DpopSender) -> None:
+    """The scheme has no case, and white space of any kind ends it: no server is to be told another story."""
+    seen = inspect_dpop(sender.request(authorization=f"{scheme} {sender.token}"), now=sender.now, bound_jkt=sender.jkt)
+    assert (seen.result, seen.outcome(CheckId.DPOP_ATH)) == (ProofResult.PASS, CheckOutcome.PASS)
+
+
+def test_a_token_in_a_form(sender: DpopSender) -> None:
+    """A bound token in a form is presented in a way that DPoP does not know (RFC 9449 §7.1)."""
+    headers = (("Content-Type", "application/x-www-form-urlencoded"), ("DPoP", sender.proof(htm="POST")))
+    request = HttpRequest("POST", sender.url, headers, f"access_token={sender.token}".encode())
+    seen = inspect_dpop(request, now=sender.now, bound_jkt=sender.jkt)
+    assert seen.failed == (CheckId.DPOP_SCHEME,)
+    (check,) = [check for check in seen.checks if check.id is CheckId.DPOP_SCHEME]
+    assert check.observed == "form"
+
+
+def test_of_several_tokens_none_is_compared(sender: DpopSender) -> None:
+    """Which of two the hash is of would be a guess: one check fails, the hash is not performed."""
+    request = sender.request(url=f"{sender.url}?access_token=other")
+    seen = inspect_dpop(request, now=sender.now, bound_jkt=sender.jkt)
+    assert seen.failed == (CheckId.DPOP_SINGLE_TOKEN_METHOD,)
+    assert seen.outcome(CheckId.DPOP_ATH) is CheckOutcome.NOT_PERFORMED
+
+
+def test_a_query_in_htu_is_told_and_no_fault(sender: DpopSender) -> None:
+    """The RFC tells servers to overlook it; the record says that it was there, and not what."""
+    request = sender.request(sender.proof(htu=f"{sender.url}?secret=1"))
+    seen = inspect_dpop(request, now=sender.now, bound_jkt=sender.jkt)
+    (check,) = [check for check in seen.checks if check.id is CheckId.DPOP_HTU]
+    assert (check.outcome, check.observed) == (CheckOutcome.PASS, f"{sender.url} with a query")
+
+
+def test_an_inspection_goes_into_a_record(sender: DpopSender) -> None:
+    """The part of a record lists every check, who made them, and the digests that join both sides of a use."""
+    request = sender.request()
+    proof = inspect_dpop(request, now=sender.now, bound_jkt=sender.jkt).proof("tests")
+    (mark,) = [each for each in (dpop_proof(request),) if each]
+    assert (proof.proof_digest, proof.proof_id) == (mark.digest, mark.proof_id)
+    assert (proof.checked_by, len(proof.checks)) == ("tests", len(DPOP_CHECKS))
