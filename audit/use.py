@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from uuid import UUID
 
-    from counterfoil.schemas import Event, Receipt
+    from counterfoil.schemas import Event, KeyedDigest, Receipt
 
 _REFUSALS = frozenset({401, 403, 407})
 _LEARNED = ("token", "binding", "proof", "resource")
@@ -56,8 +56,8 @@ class Use:
         Overrules what would follow from the status or from an exception.
     ``token``, ``binding``, ``proof``, ``resource``
         Replace what the intent said, where the answer taught more.
-    ``name``, ``context``
-        The name of the action, and those members of the context that are given, likewise.
+    ``name``, ``arguments_digest``, ``context``
+        Name and digest of the action, and those members of the context that are given, likewise.
     ``attempt``
         Which attempt of the use this is, where the answer asks for another (RFC 9449 §8). The next one is made with
         ``Context(use_id=...)`` of this one, and ``Action(attempt=...)``.
@@ -76,6 +76,7 @@ class Use:
         self.outcome: Outcome | None = None
         self.error_type: str | None = None
         self.name: str | None = None
+        self.arguments_digest: KeyedDigest | None = None
         self.token: Token | None = None
         self.proof: Proof | None = None
         self.binding: Binding | None = None
@@ -123,10 +124,10 @@ class Use:
         now = datetime.now(UTC)
         learned = {name: getattr(self, name) for name in _LEARNED}
         self._fields.update({name: part for name, part in learned.items() if part is not None})
-        named = {"name": self.name} if self.name else {}
+        named = {"name": self.name, "arguments_digest": self.arguments_digest}
         return self._event(
             now,
-            **named,
+            **{member: value for member, value in named.items() if value is not None},
             phase=phase,
             outcome=self.outcome or _outcome_of(kind, self.status_code),
             started_at=self._started_at,

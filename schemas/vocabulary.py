@@ -307,7 +307,7 @@ class Outcome(Vocabulary):
     EXECUTED = "executed", "it was done"
     REFUSED = "refused", "the other side said no"
     FAILED = "failed", "it broke off with an error"
-    PENDING = "pending", "not known yet: the entry is an intent"
+    PENDING = "pending", "not known yet: the entry is an intent, or the other side asked for more first"
     UNKNOWN = "unknown", "nobody said"
 
 

@@ -12,7 +12,7 @@ from counterfoil.schemas import (
     CredentialChange,
     CredentialUse,
     LogEvent,
-    Outcome,
+    Phase,
     Thumbprint,
 )
 
@@ -101,7 +101,7 @@ def headline(entry: Entry) -> tuple[str, str, str]:
     event = entry.event
     match event:
         case CredentialUse():
-            outcome = event.action.phase if event.action.outcome is Outcome.PENDING else event.action.outcome
+            outcome = event.action.phase if event.action.phase is Phase.INTENT else event.action.outcome
             return event.action.name, event.resource.uri, _with_status(outcome, event.action.status_code)
         case CredentialChange():
             return "credential", event.token.token_class, event.change

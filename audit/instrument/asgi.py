@@ -48,7 +48,7 @@ class AuditMiddleware:
     connection, not one that it took from a header (uvicorn: ``proxy_headers=False``).
 
     ``verify`` is a ``ResourceServer``, or anything else that decides. Of requests without a credential those that it
-    refuses are recorded, unless ``anonymous_refusals`` is off; others never are.
+    refuses, or the application answers with 401, are recorded unless ``anonymous_refusals`` is off; others never are.
 
     Raises ``ConfigurationError`` for a base URL or an address that is none.
     """

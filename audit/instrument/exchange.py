@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from counterfoil.schemas import Context, Fingerprint, Observer, Outcome, Principal, Resource, SignerProcess
+from counterfoil.schemas import (
+    Context,
+    CounterfoilError,
+    Fingerprint,
+    Observer,
+    Outcome,
+    Principal,
+    Resource,
+    SignerProcess,
+)
 
 from ..capture import action_of, resource_of
 from ..capture.claims import name_of
+from ..capture.mcp import message_of
 from ..scope import current_trace
 from .inbound import InboundUse
 from .route import route_template
@@ -35,6 +46,7 @@ class Exchange:
     ) -> None:
         """With ``anonymous``, a request that is refused without a credential has a use too, of the class ``none``."""
         self._log = log
+        self._anonymous = anonymous
         self._request = received.request
         self._peer = received.peer
         self._resource = _resource(received, verifier)
@@ -81,21 +93,40 @@ class Exchange:
         if uses:
             self._settle(uses, answer, scope)
             await _together([use.__aexit__(raised, None, None) for use in uses])
+        elif self._anonymous and answer.status == HTTPStatus.UNAUTHORIZED and not self.inbound.credentials:
+            await self._end_without_credential(answer, scope)
+
+    async def _end_without_credential(self, answer: Answer, scope: Scope) -> None:
+        """Record that the host asked for a credential (RFC 9110 §15.5.2), in one entry, since nothing was done."""
+        self._anonymous = False
+        use = self._use(0)
+        self._settle([use], answer, scope)
+        try:
+            await use.arecord_whole()
+        except CounterfoilError as error:
+            self._log.note_lost_outcome(error)
 
     def _settle(self, uses: list[Use], answer: Answer, scope: Scope) -> None:
         """Take over what the answer taught: status and error, the route that served, what the host reported."""
         words = next(iter(self._request.values("authorization")), "").split(None, 1)
         error = answer.error(words[0] if words else "")
-        template, inbound = route_template(scope), self.inbound
-        name = name_of(inbound.tool.name if inbound.tool else template and f"{self._request.method} {template}")
+        inbound, done = self.inbound, self.inbound.action
+        told = answer.status is None or answer.status < HTTPStatus.BAD_REQUEST
         for use in uses:
-            use.status_code, use.error_type, use.name = answer.status, error, name
-            use.outcome = Outcome.REFUSED if error else None
+            use.status_code, use.error_type, use.name = answer.status, error or done.error_type, self._name(scope)
+            use.outcome = Outcome.REFUSED if error else done.outcome if told else None
+            use.arguments_digest = done.arguments_digest
             use.context = inbound.context(main=use is self._main)
             if inbound.accepted_audiences:
                 use.resource = self._resource.model_copy(update={"accepted_audiences": inbound.accepted_audiences})
             if use is self._main:
                 use.token, use.binding, use.proof = inbound.token, inbound.binding, inbound.proof
+
+    def _name(self, scope: Scope) -> str | None:
+        """Return what the action is called: by the host, by what the request asks of an MCP server, by the route."""
+        inbound, template = self.inbound, route_template(scope)
+        said = inbound.tool.name if inbound.tool else inbound.action.name or message_of(self._request).name
+        return name_of(said or (template and f"{self._request.method} {template}"))
 
     async def record_refusal(self, refusal: Refusal) -> None:
         """Record each use whole, refused, or failed where the checking itself failed. Raises ``StoreError``."""

@@ -7,6 +7,7 @@ checked what, and how it ended.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from counterfoil.schemas import Binding, BindingMethod, Context, Principal, Proof, ProofResult, Token, TokenClass, Tool
@@ -18,7 +19,9 @@ from ..proof.inspection import Inspection, result_of, worst
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from counterfoil.schemas import Check, Fingerprint, FingerprintKey
+    from pydantic import JsonValue
+
+    from counterfoil.schemas import Check, Fingerprint, FingerprintKey, KeyedDigest, Outcome
 
     from ..capture import Credential, TokenFacts
     from ..proof.verdict import Verdict
@@ -26,6 +29,17 @@ if TYPE_CHECKING:
 
 _HOST: Final = "host"
 _NOTHING: Final = Token(token_class=TokenClass.NONE)
+
+
+@dataclass(frozen=True, slots=True)
+class HostAction:
+    """What the host did: what it called that, and how it ended."""
+
+    name: str | None = None
+    arguments_digest: KeyedDigest | None = None
+    outcome: Outcome | None = None
+    error_type: str | None = None
+    attributes: Mapping[str, JsonValue] = field(default_factory=dict[str, "JsonValue"])
 
 
 class InboundUse:
@@ -42,6 +56,7 @@ class InboundUse:
         self._key = key
         self.claims: Mapping[str, Any] = verdict.claims if verdict else {}
         self.tool: Tool | None = None
+        self.action = HostAction()
         self.accepted_audiences: tuple[str, ...] = ()
         self._capture(verdict.facts if verdict else None)
         if verdict and verdict.proof:
@@ -99,6 +114,25 @@ class InboundUse:
             passed = self.proof.result is ProofResult.PASS
             self._verified(verified or (self.proof.mechanism if passed else BindingMethod.NONE))
 
+    def report_action(
+        self,
+        *,
+        name: str | None = None,
+        arguments_digest: KeyedDigest | None = None,
+        outcome: Outcome | None = None,
+        error_type: str | None = None,
+        attributes: Mapping[str, JsonValue] | None = None,
+    ) -> None:
+        """Say what the host did, where HTTP does not tell. What is given replaces what was said before; the rest stays.
+
+        ``name`` is what the action is called, unless a tool names it. ``outcome`` overrules a status under 400;
+        ``unknown`` is what to say of something that has only begun, should the connection break off. ``attributes`` go
+        into the context.
+        """
+        given = {"name": name, "arguments_digest": arguments_digest, "outcome": outcome, "error_type": error_type}
+        known: dict[str, Any] = {member: value for member, value in given.items() if value is not None}
+        self.action = replace(self.action, attributes={**self.action.attributes, **(attributes or {})}, **known)
+
     def _check(self, proof: Proof | Inspection, checks: tuple[Check, ...], checked_by: str | None) -> None:
         given = proof.proof(checked_by or _HOST) if isinstance(proof, Inspection) else proof
         by_id = {check.id: check for check in (*self.proof.checks, *checks, *given.checks, *checks)}
@@ -115,6 +149,8 @@ class InboundUse:
     def context(self, *, main: bool) -> Context:
         """Return the members of the context that are known by now: on whose behalf, of the ``main`` credential only."""
         known: dict[str, Any] = {"tool": self.tool} if self.tool else {}
+        if self.action.attributes:
+            known["attributes"] = self.action.attributes
         if self.actors and main:
             known["principal"] = Principal(actors=self.actors)
         return Context(**known)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from counterfoil.audit import AuditLog
-    from counterfoil.schemas import Entry
+    from counterfoil.schemas import Entry, Event, UnlistedEvent
 
 
 @contextmanager
@@ -59,6 +59,11 @@ class Side:
         """Return the uses that the log holds. An outcome follows the answer, so the servers are ended first."""
         self._stack.close()
         return [entry.event for entry in self._entries() if isinstance(entry.event, CredentialUse)]
+
+    def events(self) -> list[Event | UnlistedEvent]:
+        """Return everything that the log holds."""
+        self._stack.close()
+        return [entry.event for entry in self._entries()]
 
     def uses(self) -> list[CredentialUse]:
         """Return the uses that the log holds, intents left out."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -22,7 +23,7 @@ from counterfoil.audit import AuditLog
 from counterfoil.audit.capture import TokenFacts
 from counterfoil.audit.instrument.asgi import AuditMiddleware
 from counterfoil.audit.instrument.httpx2 import AsyncAuditTransport, AuditTransport
-from counterfoil.schemas import Check, CheckId, CheckOutcome, Tool
+from counterfoil.schemas import Check, CheckId, CheckOutcome, LogEvent, Outcome, Tool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -189,6 +190,64 @@ def test_what_the_host_reports(side: Side, secret: str) -> None:
     assert use.context.tool == Tool(name="send_mail", call_id="c-1")
     assert use.action.name == "send_mail"
     assert use.resource.accepted_audiences == ("urn:us",)
+
+
+def test_a_refusal_of_a_request_without_a_credential(app: Any, side: Side) -> None:
+    """A host that asks for a credential is recorded with one entry, of the class ``none``; another refusal is not."""
+    url = side.serve(app)
+    assert [side.get(f"{url}{path}").status_code for path in ("/refusing", "/forbidden", "/missing")] == [401, 403, 404]
+    (use,) = side.stubs()
+    assert (use.token.token_class, use.action.phase, use.action.name) == ("none", "complete", "GET /refusing")
+    assert (use.action.outcome, use.action.status_code, use.action.error_type) == ("refused", 401, "invalid_token")
+
+
+def test_refusals_that_nobody_wants_to_keep(side: Side) -> None:
+    """They are left out where the server is told so."""
+    url = side.serve(AuditMiddleware(starlette_app(), side.log, anonymous_refusals=False))
+    assert side.get(f"{url}/refusing").status_code == 401
+    assert side.stubs() == []
+
+
+def test_a_refusal_that_cannot_be_recorded(side: Side, address: Path, busy: Busy) -> None:
+    """The host's answer stands; a gap tells of the entry that is missing, once the log takes entries again."""
+    hasty = AuditLog.open(address, deadline=0.05, fingerprint_key=side.log.fingerprint_key)
+    url = side.serve(AuditMiddleware(starlette_app(), hasty))
+    with busy():
+        assert side.get(f"{url}/refusing").status_code == 401
+        time.sleep(0.5)  # it is recorded after it was sent, and gives up after 0.05 s
+    assert side.get(f"{url}/refusing").status_code == 401
+    hasty.close()
+    assert len(side.stubs()) == 1
+    assert [event.count for event in side.events() if isinstance(event, LogEvent)] == [1]
+
+
+@pytest.mark.parametrize(
+    ("reported", "status", "recorded"),
+    [
+        ({"outcome": Outcome.FAILED, "error_type": "tool_error"}, 200, ("failed", 200, "tool_error")),
+        ({"outcome": Outcome.UNKNOWN}, 200, ("unknown", 200, None)),
+        ({"outcome": Outcome.EXECUTED}, 500, ("failed", 500, None)),
+        ({"outcome": Outcome.EXECUTED, "error_type": "-32602"}, 400, ("failed", 400, "-32602")),
+        ({}, 200, ("executed", 200, None)),
+    ],
+)
+def test_how_the_host_says_it_ended(
+    reported: dict[str, Any], status: int, recorded: tuple[Any, ...], side: Side, secret: str
+) -> None:
+    """What the host did overrules a status that tells nothing, and not one that tells of a failure."""
+
+    async def handler(request: Request) -> Response:
+        known = request.state.counterfoil
+        known.report_action(name="list_tools", attributes={"rpc": "tools/list"})
+        known.report_action(arguments_digest=side.log.arguments_digest("list_tools", {}), **reported)
+        return Response(status_code=status)
+
+    url = side.serve(AuditMiddleware(Starlette(routes=[Route("/rpc", handler)]), side.log))
+    assert side.get(f"{url}/rpc", secret).status_code == status
+    (use,) = side.uses()
+    assert (use.action.outcome, use.action.status_code, use.action.error_type) == recorded
+    assert (use.action.name, use.context.attributes) == ("list_tools", {"rpc": "tools/list"})
+    assert use.action.arguments_digest == side.log.arguments_digest("list_tools", {})
 
 
 @pytest.mark.parametrize("kind", ["blocking", "async"])

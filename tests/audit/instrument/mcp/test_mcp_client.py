@@ -13,7 +13,8 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
 
-from counterfoil.audit.instrument.mcp_client import call_tool, tool_call
+from counterfoil.audit.instrument.mcp_client import call_tool
+from counterfoil.audit.instrument.tool import tool_call
 from counterfoil.schemas import (
     Action,
     AuditUnavailable,
