@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextvars
 import os
 import secrets
-import socket
 import threading
 import uuid
 import weakref
 from datetime import UTC, datetime
-from functools import cache
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from counterfoil.exporters.diagnostics import diagnostics
@@ -21,34 +19,36 @@ from counterfoil.schemas import (
     Event,
     Fingerprint,
     FingerprintKey,
-    InvalidEvent,
+    InputError,
     KeyMismatch,
     LogChange,
     LogEvent,
     Receipt,
     StoreError,
 )
-from counterfoil.schemas.entry import LOG_MEMBERS, check_size, leaf_hash, sealed_bytes
-from counterfoil.schemas.events import EVENT_TYPES, stated
+from counterfoil.schemas.entry import leaf_hash, sealed_bytes
 from counterfoil.schemas.values import rfc3339
 
 from .address import address_of
 from .approval import ApprovalRequest, call_digest, judged, judged_use, question_of, required
 from .fingerprint_key import load_fingerprint_key
-from .scope import current_scope, current_trace, scope
+from .producer import Producer
+from .queued import QUEUE_BYTES, QUEUE_ENTRIES, QueuedDelivery, backlog_for
+from .scope import current_scope, scope
+from .sealing import body_of, body_of_taken, take
 from .use import Use, use_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from pydantic import JsonValue
-
     from counterfoil.exporters.sql import SqliteWriter
     from counterfoil.schemas import Action, Approval, Binding, KeyedDigest, Proof, Resource, SignerProcess, Token
 
     from .approval import ApprovalPolicy, Asked
+    from .queued import Delivery, Loss
     from .redaction import Redactor
+    from .sealing import Taken
 
 
 class AuditLog:
@@ -64,6 +64,7 @@ class AuditLog:
         self._redactor = redactor
         self._approval_policy = approval_policy
         self._log_id = writer.log_id.hex()
+        self._queue: QueuedDelivery | None = None
         self.fingerprint_key = key
         self.begin_producing()
         _logs.add(self)
@@ -78,18 +79,24 @@ class AuditLog:
         approval_policy: ApprovalPolicy | None = None,
         deadline: float = 2.0,
         accept_new_key: bool = False,
+        delivery: Delivery = "durable",
+        queue_entries: int = QUEUE_ENTRIES,
+        queue_bytes: int = QUEUE_BYTES,
     ) -> Self:
         """Open the log at ``address`` (``sqlite:///audit.db`` or a path; else ``COUNTERFOIL_DB``), making a new one.
 
         ``approval_policy`` says which calls need an approval; each use is recorded with what it said, also one for
         which nobody asked. ``deadline`` in seconds bounds every wait. ``accept_new_key`` goes on under another
-        fingerprint key, and records it. Raises ``KeyMismatch``, ``InvalidKey``, ``ConfigurationError`` and
-        ``StoreError``.
+        fingerprint key, and records it. With ``delivery="queued"`` an entry is accepted into a queue of at most
+        ``queue_entries`` and ``queue_bytes``, and written behind the caller: a crash loses what is in the queue.
+
+        Raises ``KeyMismatch``, ``InvalidKey``, ``ConfigurationError`` and ``StoreError``.
         """
         from counterfoil.exporters.sql import SqliteWriter, path_of
 
         from .redaction import Redactor
 
+        backlog = backlog_for(delivery, queue_entries, queue_bytes)
         key = fingerprint_key or load_fingerprint_key()
         writer = SqliteWriter(path_of(address_of(address)), deadline=deadline, fingerprint_key_id=key.key_id)
         try:
@@ -98,23 +105,43 @@ class AuditLog:
         except BaseException:
             writer.close()
             raise
+        if backlog is not None:
+            log._queue = QueuedDelivery(log, backlog, deadline)
         return log
 
     def record(self, event: Event) -> Receipt:
-        """Record one event. The receipt is returned once the entry is durable.
+        """Record one event. The receipt is returned once the entry is durable; queued, once it is accepted.
 
         The same ``event_id`` with the same content returns the first receipt. Raises ``InputError`` and ``StoreError``.
         """
-        return self._commit(self._seal(self._judged(event)), event.context.event_id)
+        event = self._judged(event)
+        if self._queue is None:
+            return self._record_durably(event)
+        try:
+            self._queue.put(take(event))
+        except BaseException:
+            self._declare_raised()
+            raise
+        return self._acceptance(event)
 
     async def arecord(self, event: Event) -> Receipt:
         """Record one event without blocking the event loop. A cancelled caller's entry is still written."""
         import asyncio
 
-        pending = self._seal(self._judged(event))
-        return await asyncio.shield(
-            asyncio.get_running_loop().run_in_executor(None, self._commit, pending, event.context.event_id)
-        )
+        event = self._judged(event)
+        if self._queue is None:
+            pending, event_id = self._seal(event), event.context.event_id
+            return await asyncio.shield(
+                asyncio.get_running_loop().run_in_executor(None, self._commit, pending, event_id)
+            )
+        try:
+            taken = take(event)
+            if not self._queue.try_put(taken):  # only then is there something to wait for
+                await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._queue.put, taken))
+        except BaseException:
+            self._declare_raised()
+            raise
+        return self._acceptance(event)
 
     def use(  # noqa: PLR0913 -- one keyword a part of the record
         self,
@@ -185,19 +212,32 @@ class AuditLog:
         """Return the URI as this log records it: for whoever has to keep one without the secrets that it may hold."""
         return self._redactor.uri(uri)[0]
 
-    def flush(self) -> None:
-        """Return when everything recorded before is durable. In this release ``record`` itself waits for that."""
+    def flush(self, *, deadline: float | None = None) -> None:
+        """Return when everything recorded before is durable, which only queued delivery has to wait for.
+
+        ``deadline`` in seconds, unless given that of the log. Then it raises ``AuditTimeout``; what is queued is kept.
+        """
+        if self._queue is not None:
+            self._queue.flush(deadline)
         self._writer.flush()
 
     def close(self) -> None:
-        """Record the closing and close. Recording afterwards raises ``LogClosed``."""
+        """Write what is queued, record the closing, and close. Recording afterwards raises ``LogClosed``.
+
+        Raises ``AuditUnavailable`` if accepted entries could not be written within 5 s, or within the deadline if that
+        is longer; the log is closed all the same.
+        """
         if self._writer.closed:
             return
         try:
-            self._tell(LogEvent(change=LogChange.CLOSED, log_id=self._log_id))
-        except StoreError as error:
-            diagnostics().warning("the closing was not recorded", code=error.code)
-        self._writer.close()
+            if self._queue is not None:
+                self._queue.close()
+        finally:
+            try:
+                self._tell(LogEvent(change=LogChange.CLOSED, log_id=self._log_id))
+            except StoreError as error:
+                diagnostics().warning("the closing was not recorded", code=error.code)
+            self._writer.close()
 
     def __enter__(self) -> Self:
         return self
@@ -210,21 +250,40 @@ class AuditLog:
     def begin_producing(self) -> None:
         """Count from 1, as a producer of its own: when the log is opened, and in a forked child."""
         self._counting = threading.Lock()
-        self._number = 0
-        self._raised: list[int] = []
         self._lost_outcomes = 0
-        self._producer: dict[str, Any] = {
-            "id": secrets.token_hex(8),
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "library": _library(),
-        }
+        self._producer = Producer()
+        if self._queue is not None:
+            self._queue.begin_life()
 
     def note_lost_outcome(self, error: Exception) -> None:
         """Remember that an outcome could not be written; the next entry that can be is followed by a gap entry."""
         with self._counting:
             self._lost_outcomes += 1
         diagnostics().error("an outcome was not recorded", error=type(error).__name__)
+
+    def next_number(self) -> int:
+        """Count a call, for the queue."""
+        return self._producer.next_number()
+
+    def seal_taken(self, taken: Taken) -> Pending:
+        """Do for a queued event what ``record`` does before the commit. Raises ``InputError``."""
+        return self._sealed(body_of_taken(taken), taken.recorded_at, taken.number)
+
+    def commit_group(self, group: list[Pending]) -> None:
+        """Commit queued entries in this order. On return each has its place, or its ``error``."""
+        self._writer.append_all(group)
+        for pending in group:
+            if pending.repeated:
+                self._producer.declare_later(pending.numbers)
+            elif isinstance(pending.error, InputError):  # a gap entry will tell of its own number
+                self._producer.declare_later(pending.numbers[:-1])
+        if self._lost_outcomes:
+            self._record_gap()
+
+    def tell_loss(self, loss: Loss) -> None:
+        """Write a gap entry for queued calls whose entries were refused. Raises ``StoreError``."""
+        gap = LogEvent(change=LogChange.GAP, count=loss.count, first=loss.first, last=loss.last, reason=loss.reason)
+        self._tell(gap)
 
     def _asking(self, tool: str, arguments: Mapping[str, Any], asked: Asked) -> ApprovalRequest:
         requirement = asked.get("requirement") or required(self._approval_policy, tool, arguments)
@@ -234,21 +293,37 @@ class AuditLog:
         policy = self._approval_policy
         return judged_use(event, policy) if policy and isinstance(event, CredentialUse) else event
 
+    def _record_durably(self, event: Event) -> Receipt:
+        return self._commit(self._seal(event), event.context.event_id)
+
+    def _acceptance(self, event: Event) -> Receipt:
+        return Receipt(self._log_id, 0, event.context.event_id, "")
+
+    def _declare_raised(self) -> None:
+        self._producer.declare_later([self._producer.next_number()])
+
     def _seal(self, event: Event) -> Pending:
         """Turn an event into what is to be stored: surroundings added, secrets removed, canonical, hashed."""
-        number, raised = self._next_number()
+        number = self._producer.next_number()
         try:
-            body = _body_of(event)
+            return self._sealed(body_of(event), datetime.now(UTC), number)
+        except BaseException:
+            self._producer.declare_later([number])
+            raise
+
+    def _sealed(self, body: dict[str, Any], recorded_at: datetime, number: int) -> Pending:
+        raised = self._producer.take_raised()
+        try:
             receipts = self._redactor.event(body)
             body["context"] |= {
-                "recorded_at": rfc3339(datetime.now(UTC)),
-                "producer": {**self._producer, "seq": number, "raised": raised},
+                "recorded_at": rfc3339(recorded_at),
+                "producer": self._producer.part(number, raised),
                 "salt": secrets.token_hex(16),
                 "redactions": receipts,
             }
             sealed = sealed_bytes(body)
         except BaseException:
-            self._declare_later([*raised, number])
+            self._producer.declare_later(raised)
             raise
         return Pending(body["context"]["event_id"], sealed, leaf_hash(sealed), [*raised, number])
 
@@ -256,10 +331,10 @@ class AuditLog:
         try:
             self._writer.append(pending)
         except BaseException:
-            self._declare_later(pending.numbers)
+            self._producer.declare_later(pending.numbers)
             raise
         if pending.repeated:
-            self._declare_later(pending.numbers)
+            self._producer.declare_later(pending.numbers)
         if self._lost_outcomes:
             self._record_gap()
         return Receipt(self._log_id, pending.seq, event_id, pending.chain_hash.hex())
@@ -293,54 +368,7 @@ class AuditLog:
 
     def _tell(self, event: LogEvent) -> None:
         """Record something about the log itself: it belongs to no scope and no trace."""
-        contextvars.Context().run(self.record, event)
-
-    def _next_number(self) -> tuple[int, list[int]]:
-        """Count this call, and take the numbers of earlier calls that raised, to declare them."""
-        with self._counting:
-            self._number += 1
-            raised, self._raised = self._raised[:_MOST_DECLARED], self._raised[_MOST_DECLARED:]
-            return self._number, raised
-
-    def _declare_later(self, numbers: list[int]) -> None:
-        with self._counting:
-            self._raised.extend(numbers)
-
-
-def _body_of(event: Event) -> dict[str, Any]:
-    """Return the event in JSON form, with what surrounds it where the caller did not say so itself."""
-    if type(event) not in _RECORDABLE:
-        raise InvalidEvent((("", "only the five kinds of event can be recorded"),))
-    body = stated(event)
-    if attributes := body["context"].get("attributes"):
-        check_size(attributes)
-    said, around = event.context.model_fields_set, current_scope()
-    context = body["context"]
-    for name in LOG_MEMBERS & said:
-        context.pop(name, None)
-    for name, value in (around.context | current_trace()).items():
-        if name not in said:
-            context[name] = _copied(value)
-    if around.parts:
-        for name in around.parts.keys() & type(event).model_fields.keys() - event.model_fields_set:
-            body[name] = _copied(around.parts[name])
-    return body
-
-
-def _copied(value: JsonValue) -> JsonValue:
-    """Copy what surrounds many events, since each is redacted in place."""
-    if isinstance(value, dict):
-        return {name: _copied(member) for name, member in value.items()}
-    if isinstance(value, list):
-        return [_copied(member) for member in value]
-    return value
-
-
-@cache
-def _library() -> str:
-    from importlib.metadata import version
-
-    return f"counterfoil/{version('counterfoil')}"
+        contextvars.Context().run(self._record_durably, event)
 
 
 def _after_fork() -> None:
@@ -348,7 +376,5 @@ def _after_fork() -> None:
         log.begin_producing()
 
 
-_RECORDABLE = frozenset(EVENT_TYPES.values())
-_MOST_DECLARED = 256  # numbers in one entry: after a long outage all would not fit
 _logs: weakref.WeakSet[AuditLog] = weakref.WeakSet()
 os.register_at_fork(after_in_child=_after_fork)

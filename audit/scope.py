@@ -10,15 +10,28 @@ import sys
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from counterfoil.schemas import Agent, Approval, Context, Fingerprint, KeyCustody, Observer, Principal, Tool
+from pydantic_core import to_json
+
+from counterfoil.schemas import (
+    Agent,
+    Approval,
+    Context,
+    Fingerprint,
+    KeyCustody,
+    Observer,
+    Principal,
+    Tool,
+    canonical_bytes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Scope:
     """The surroundings as they are merged into an event: members of ``context`` and whole parts, in JSON form."""
 
@@ -34,6 +47,14 @@ class Scope:
         """The name of the tool."""
         name: str | None = self.context.get("tool", {}).get("name")
         return name
+
+    @cached_property
+    def size(self) -> int:
+        """How many bytes it adds to an event, about. Raises ``OutOfDomain`` and ``EventTooLarge``."""
+        json = to_json([self.context, self.parts])
+        if "attributes" in self.context or b"\\u0000" in json:
+            return len(canonical_bytes({"context": self.context, **self.parts}))
+        return len(json)
 
 
 _NOWHERE = Scope()

@@ -113,7 +113,7 @@ class Context(Part):
     """A link to where more is known, such as a ticket."""
 
     recorded_at: Time | None = None
-    """When the log sealed the entry."""
+    """When the log took the entry."""
     producer: Producer | None = None
     """Which process wrote it."""
     salt: Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")] | None = None

@@ -73,7 +73,10 @@ def check_size(free_form: Mapping[str, Any]) -> None:
 
     Redaction can shorten what it is given, so the bound is that of a caller's JSON: four times the largest body.
     """
-    size = len(_encode(free_form))
+    try:
+        size = len(_encode(free_form))
+    except (TypeError, ValueError, RecursionError):  # outside the domain, which is for the sealing to say
+        return
     if size > MAX_INPUT:
         raise EventTooLarge(size, MAX_INPUT)
 
@@ -103,16 +106,24 @@ def _content(body: str | bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What ``record()`` returns once the entry is durable. Whoever keeps it is a witness."""
+    """What ``record()`` returns. Once the entry is durable, whoever keeps it is a witness.
+
+    With queued delivery the entry is only accepted: it has no place in the chain yet, and the receipt says so.
+    """
 
     log_id: str
     """Which log, 32 hex digits."""
     seq: int
-    """Position in the log, from 1."""
+    """Position in the log, from 1; 0 where the entry is only accepted."""
     event_id: UUID
     """Which event."""
     chain_hash: str
-    """The head of the chain with this entry, 64 hex digits."""
+    """The head of the chain with this entry, 64 hex digits; empty where the entry is only accepted."""
+
+    @property
+    def durable(self) -> bool:
+        """Whether the entry was on disk when this receipt was given."""
+        return self.seq > 0
 
 
 @dataclass(frozen=True)

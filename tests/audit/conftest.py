@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from counterfoil.audit.capture import HttpRequest
-from counterfoil.schemas import Action, CredentialUse, Resource, Thumbprint, Token
+from counterfoil.schemas import Action, CredentialUse, LogEvent, Resource, Thumbprint, Token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
+    from counterfoil.audit import AuditLog
     from counterfoil.schemas import Entry, FingerprintKey
 
 
@@ -60,6 +61,56 @@ def entries(address: Path) -> Callable[[], list[Entry]]:
 
 
 _LIFE = {"created", "opened", "closed"}
+
+
+@pytest.fixture
+def everything(address: Path) -> Callable[[], list[Entry]]:
+    """Give all that the log holds."""
+    from counterfoil.audit import AuditReader
+    from counterfoil.exporters.filter import Filter
+
+    def read() -> list[Entry]:
+        with AuditReader.open(address) as reader:
+            assert reader.verify().consistent
+            return list(reader.find(Filter()))
+
+    return read
+
+
+@pytest.fixture
+def unaccounted(everything: Callable[[], list[Entry]]) -> Callable[[], set[int]]:
+    """Give the numbers of a log's one producer that stand in no entry, and that no entry declares or tells of."""
+
+    def numbers() -> set[int]:
+        seen: set[int] = set()
+        for entry in everything():
+            event, producer = entry.event, entry.event.context.producer
+            assert producer is not None
+            assert producer.seq not in seen
+            seen |= {producer.seq, *producer.raised}
+            if isinstance(event, LogEvent) and event.first is not None and event.last is not None:
+                seen |= set(range(event.first, event.last + 1))
+        return set(range(1, max(seen) + 1)) - seen
+
+    return numbers
+
+
+@pytest.fixture
+def queued(address: Path, key: FingerprintKey) -> Iterator[AuditLog]:
+    """Open a log with queued delivery, and close it."""
+    from counterfoil.audit import AuditLog
+
+    with AuditLog.open(address, fingerprint_key=key, delivery="queued") as opened:
+        yield opened
+
+
+@pytest.fixture
+def small(address: Path, key: FingerprintKey) -> Iterator[AuditLog]:
+    """Open a log whose queue holds five entries, and which waits no longer than 0.2 s."""
+    from counterfoil.audit import AuditLog
+
+    with AuditLog.open(address, fingerprint_key=key, delivery="queued", queue_entries=5, deadline=0.2) as opened:
+        yield opened
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ from counterfoil.schemas import LogEvent, LogChange
 log = AuditLog.open(sys.argv[1])
 stop = threading.Event()
 def busy():
-    while not stop.is_set(): log._next_number()
+    while not stop.is_set(): log.next_number()
 threads = [threading.Thread(target=busy) for _ in range(3)]
 for thread in threads: thread.start()
 for _ in range(20):

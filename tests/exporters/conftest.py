@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -85,5 +86,7 @@ def _seal(event: Event | None = None) -> Pending:
     event = event or CredentialUse(
         token=Token(), resource=Resource(uri="https://api.example/mail"), action=Action(name="read_mail")
     )
-    body = canonical_bytes(event.model_dump(mode="json", exclude_none=True))
+    members = event.model_dump(mode="json", exclude_none=True)
+    members["context"]["salt"] = secrets.token_hex(16)  # as the log does, so that no two seals are alike
+    body = canonical_bytes(members)
     return Pending(str(event.context.event_id), body, leaf_hash(body))

@@ -1,0 +1,307 @@
+"""Queued delivery: ``record`` returns once the entry is accepted, and a thread behind it redacts, seals and commits.
+
+The rules, each with what it stops:
+
+1. An entry is accepted or the call raises. A full queue blocks until the deadline and then raises: nothing is dropped
+   in silence.
+2. The queue is bounded by count and by bytes, and an entry counts until it is in the log: a store that stands still
+   cannot fill the memory.
+3. A call's number is given together with its place in the queue, so that the log has the order of the numbers, and
+   whatever a crash takes is missing from them.
+4. What is refused later (an ``event_id`` that is taken, a body that is too large after all) is told by a gap entry with
+   the numbers of the calls. What the store cannot take now stays in the queue until it can.
+5. A forked child begins with an empty queue: what its parent accepted is the parent's to write.
+6. ``close`` and the exit of the interpreter wait until the queue is empty, for a bounded time, and raise if it is not.
+"""
+
+from __future__ import annotations
+
+import atexit
+import sys
+import threading
+import time
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
+
+from counterfoil.exporters.diagnostics import diagnostics
+from counterfoil.schemas import (
+    AuditTimeout,
+    AuditUnavailable,
+    ConfigurationError,
+    CounterfoilError,
+    InputError,
+    StoreError,
+)
+
+from .backlog import Backlog
+
+if TYPE_CHECKING:
+    from counterfoil.exporters.pending import Pending
+
+    from .sealing import Taken
+
+Delivery: TypeAlias = Literal["durable", "queued"]
+"""When ``record`` returns: once the entry is on disk, or once it is accepted."""
+
+QUEUE_ENTRIES: Final = 10_000
+"""How many entries a queue holds at most, unless told."""
+
+QUEUE_BYTES: Final = 64 * 1024 * 1024
+"""How many bytes a queue holds at most, unless told."""
+
+_PAUSE: Final = 0.1  # seconds before the store is asked again
+_LEAVING: Final = 5.0  # seconds that close and exit give the queue at least
+
+
+@dataclass(slots=True)
+class Loss:
+    """Calls that were accepted and whose entries were refused: their numbers, from first to last, and why."""
+
+    first: int
+    last: int
+    reason: str
+
+    @property
+    def count(self) -> int:
+        """How many."""
+        return self.last - self.first + 1
+
+
+class Backing(Protocol):
+    """What the queue needs of the log behind it."""
+
+    def next_number(self) -> int:
+        """Count a call."""
+        ...
+
+    def seal_taken(self, taken: Taken) -> Pending:
+        """Redact and seal. Raises ``InputError``."""
+        ...
+
+    def commit_group(self, group: list[Pending]) -> None:
+        """Commit in this order. On return each has its place, or its ``error``."""
+        ...
+
+    def tell_loss(self, loss: Loss) -> None:
+        """Write a gap entry. Raises ``StoreError``."""
+        ...
+
+
+class QueuedDelivery:
+    """The queue of one log and its thread. Safe from threads, asyncio tasks and signal handlers, and after a fork."""
+
+    def __init__(self, backing: Backing, backlog: Backlog, deadline: float) -> None:
+        """Write what gathers in ``backlog`` through ``backing``. ``deadline`` in seconds bounds every wait."""
+        self._backing = backing
+        self._backlog = backlog
+        self._deadline = deadline
+        self._leaving = self._abandoned = False
+        self.begin_life()
+        _queues.add(self)
+
+    def begin_life(self) -> None:
+        """Begin with an empty queue and no thread: when opened, and in a forked child."""
+        self._backlog.begin_life()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._finalizer: Any = None
+        self._writing = threading.Lock()
+        self._group: list[Taken] = []
+        self._sealed: list[tuple[Pending, Taken]] | None = None
+        self._losses: list[Loss] = []
+        self._fault: Exception | None = None
+
+    def put(self, taken: Taken) -> None:
+        """Accept an entry. Raises ``AuditUnavailable`` if the queue is full until the deadline, and ``LogClosed``."""
+        if not self._backlog.put(taken, self._backing.next_number, self._deadline):
+            raise AuditUnavailable(f"the queue was full until the deadline{self._state()}; the entry was not accepted")
+        if self._leaving:
+            self._write_here(self._deadline)
+        elif self._thread is None:
+            self._start()
+
+    def try_put(self, taken: Taken) -> bool:
+        """Accept an entry if that needs no waiting. Raises ``LogClosed``."""
+        if self._thread is None or self._leaving:  # the first, or one of the last
+            self.put(taken)
+            return True
+        return self._backlog.put(taken, self._backing.next_number, 0)
+
+    def flush(self, seconds: float | None = None) -> None:
+        """Return when everything accepted before is in the log. Raises ``AuditTimeout``; then it stays in the queue."""
+        seconds = self._deadline if seconds is None else seconds
+        if self._leaving:
+            self._write_here(seconds)
+        elif not self._backlog.wait_until_settled(seconds):
+            raise self._unfinished()
+
+    def _unfinished(self) -> AuditTimeout:
+        return AuditTimeout(
+            f"the queue was not written by the deadline{self._state()}",
+            advice="What is queued is kept, and written as soon as the store takes it: call flush() again.",
+        )
+
+    def _state(self) -> str:
+        fault = f" ({self._fault})" if isinstance(self._fault, CounterfoilError) else ""
+        return f", with {len(self._backlog):,} entries waiting{fault}"
+
+    def close(self) -> None:
+        """Accept nothing more, write what was accepted, end the thread. Raises ``AuditUnavailable`` for a loss."""
+        self._backlog.close()
+        try:
+            self.flush(max(self._deadline, _LEAVING))
+        except AuditTimeout as error:
+            self._abandon()
+            raise AuditUnavailable(f"accepted entries are lost: {error}") from None
+        finally:
+            _queues.discard(self)
+            if self._finalizer:
+                self._finalizer.cancel()
+            if self._thread:
+                self._thread.join(self._deadline)
+
+    def _abandon(self) -> None:
+        """Give up what is left, and tell the log if that can be."""
+        self._abandoned = True
+        if not self._writing.acquire(timeout=self._deadline):
+            return
+        try:
+            self._sealed = []
+            while group := self._backlog.group():
+                for taken in group:
+                    self._lose(taken, "not written before the log was closed")
+                self._backlog.settle(group)
+            self._tell_losses()
+        finally:
+            self._writing.release()
+
+    def leave(self) -> None:
+        """Write everything, since the interpreter is about to exit; from now on callers write for themselves."""
+        self._leaving = True
+        self._write_here(max(self._deadline, _LEAVING))
+
+    def _start(self) -> None:
+        if not self._starting.acquire(blocking=False):  # never given back: a thread is started once
+            return
+        thread = threading.Thread(target=self._run, name="counterfoil-queue", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads, or the interpreter is exiting
+            self.leave()
+            return
+        self._thread = thread
+        if util := sys.modules.get("multiprocessing.util"):  # its children skip atexit, and do run this
+            self._finalizer = util.Finalize(None, self.leave, exitpriority=100)
+
+    def _run(self) -> None:
+        while self._backlog.wait_for_entries() and not self._abandoned:
+            try:
+                written = self._write_group(self._deadline)
+            except Exception as error:  # noqa: BLE001 -- the thread must not end; what it could not write is kept
+                self._note(error)
+                written = False
+            if not written:
+                time.sleep(_PAUSE)
+
+    def _write_here(self, seconds: float) -> None:
+        """Write what is queued in the caller's own thread."""
+        until = time.monotonic() + seconds
+        while self._backlog:
+            left = until - time.monotonic()
+            if left <= 0:
+                raise self._unfinished()
+            if not self._write_group(left):
+                time.sleep(min(_PAUSE, left))
+
+    def _write_group(self, seconds: float) -> bool:
+        """Seal and commit the entries that are next. False if the store did not take them: then they are next again."""
+        if not self._writing.acquire(timeout=seconds):
+            return False
+        try:
+            if self._sealed is None:
+                self._group = self._backlog.group()
+                self._sealed = self._seal(self._group)
+            self._sealed = self._commit(self._sealed)
+            if self._sealed or not self._tell_losses():
+                return False
+            self._backlog.settle(self._group)
+            self._sealed = None
+            return True
+        finally:
+            self._writing.release()
+
+    def _seal(self, group: list[Taken]) -> list[tuple[Pending, Taken]]:
+        sealed: list[tuple[Pending, Taken]] = []
+        for taken in group:
+            try:
+                sealed.append((self._backing.seal_taken(taken), taken))
+            except Exception as error:  # noqa: BLE001 -- a redactor may raise anything; one entry must not stop the rest
+                self._lose(taken, error.code if isinstance(error, CounterfoilError) else "sealing_failed")
+        return sealed
+
+    def _commit(self, sealed: list[tuple[Pending, Taken]]) -> list[tuple[Pending, Taken]]:
+        """Return what the store did not take."""
+        if not sealed:
+            return []
+        self._backing.commit_group([pending for pending, _ in sealed])
+        left: list[tuple[Pending, Taken]] = []
+        for pending, taken in sealed:
+            if isinstance(pending.error, InputError):
+                self._lose(taken, pending.error.code)
+            elif pending.error is not None:
+                left.append((pending, taken))
+        self._note(left[0][0].error if left else None)
+        return left
+
+    def _lose(self, taken: Taken, reason: str) -> None:
+        last = self._losses[-1] if self._losses else None
+        if last and (last.last + 1, last.reason) == (taken.number, reason):
+            last.last = taken.number
+        else:
+            self._losses.append(Loss(taken.number, taken.number, reason))
+
+    def _tell_losses(self) -> bool:
+        """Write a gap entry for each run of numbers that was lost. False if the store did not take one."""
+        while self._losses:
+            loss = self._losses[0]
+            try:
+                self._backing.tell_loss(loss)
+            except StoreError as error:
+                self._note(error)
+                return False
+            del self._losses[0]
+            told = {"first": loss.first, "last": loss.last, "count": loss.count, "reason": loss.reason}
+            diagnostics().error("accepted entries were refused", **told)
+        return True
+
+    def _note(self, fault: Exception | None) -> None:
+        """Say once when the store stops taking entries, and once when it takes them again."""
+        before, self._fault = self._fault, fault
+        if fault and not before:
+            diagnostics().error("the store does not take what is queued", error=type(fault).__name__)
+        elif before and not fault:
+            diagnostics().info("the store takes what is queued again")
+
+
+def backlog_for(delivery: Delivery, entries: int, size: int) -> Backlog | None:
+    """Return the queue that this kind of delivery needs, if any. Raises ``ConfigurationError``."""
+    if delivery not in ("durable", "queued"):
+        raise ConfigurationError("delivery is durable or queued")
+    return Backlog(entries, size) if delivery == "queued" else None
+
+
+def _leave_all() -> None:
+    """Write what every queue holds, before the interpreter exits. What it raises for what is lost, Python prints."""
+    failed: StoreError | None = None
+    for queue in list(_queues):
+        try:
+            queue.leave()
+        except StoreError as error:
+            failed = error
+    if failed:
+        raise failed
+
+
+_queues: weakref.WeakSet[QueuedDelivery] = weakref.WeakSet()
+atexit.register(_leave_all)
