@@ -14,10 +14,10 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import command_line, export, query, record, redaction, verify
+from . import client, command_line, export, query, record, redaction, verify
 from .figure import Figure
 
-BENCHES = (record, redaction, verify, query, export, command_line)
+BENCHES = (record, client, redaction, verify, query, export, command_line)
 
 
 def main() -> None:

@@ -34,8 +34,9 @@ class AuditTransport(BlockingDoor[httpx.Request, httpx.Response], httpx.BaseTran
     """Records each credential that passes, then lets ``transport`` (an ``HTTPTransport`` unless given) send it.
 
     ``certificate`` is the client certificate that the TLS context of ``transport`` was loaded with, as DER, PEM or a
-    path: a context does not show its own. It counts for https. Raises ``ConfigurationError`` if it cannot be read.
-    Sending raises ``AuditUnavailable`` before anything is sent if the intent cannot be recorded.
+    path: a context does not show its own. It counts for https. ``inspect`` checks DPoP proofs and certificate binding
+    before they leave, as far as a sender can, and sends them whatever came of it. Raises ``ConfigurationError`` and
+    ``MissingExtra``. Sending raises ``AuditUnavailable`` before anything is sent if the intent cannot be recorded.
     """
 
     def __init__(
@@ -44,8 +45,10 @@ class AuditTransport(BlockingDoor[httpx.Request, httpx.Response], httpx.BaseTran
         transport: httpx.BaseTransport | None = None,
         *,
         certificate: bytes | str | os.PathLike[str] | None = None,
+        inspect: bool = False,
     ) -> None:
-        settings = Settings(log, httpx.ByteStream, read_certificate(certificate) if certificate else None)
+        der = read_certificate(certificate) if certificate else None
+        settings = Settings(log, httpx.ByteStream, der, inspect=inspect)
         super().__init__(settings, transport or httpx.HTTPTransport())
 
 
@@ -58,6 +61,8 @@ class AsyncAuditTransport(AsyncDoor[httpx.Request, httpx.Response], httpx.AsyncB
         transport: httpx.AsyncBaseTransport | None = None,
         *,
         certificate: bytes | str | os.PathLike[str] | None = None,
+        inspect: bool = False,
     ) -> None:
-        settings = Settings(log, httpx.ByteStream, read_certificate(certificate) if certificate else None)
+        der = read_certificate(certificate) if certificate else None
+        settings = Settings(log, httpx.ByteStream, der, inspect=inspect)
         super().__init__(settings, transport or httpx.AsyncHTTPTransport())

@@ -5,7 +5,9 @@ Whether httpx or httpx2 made it is no matter here; ``ClientRequest`` and ``Clien
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from counterfoil.schemas import CertificateSource, Context, Outcome, Principal
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from ..capture import Credential
     from ..log import AuditLog
     from ..use import Use
+
+CHECKED_BY: Final = "counterfoil (agent side)"
+"""Who checked what leaves."""
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
@@ -102,6 +107,13 @@ class Settings:
     """The library's ``ByteStream``: a body that can be read as often as one likes."""
     certificate: bytes | None = None
     """DER of the client certificate that the TLS context offers."""
+    inspect: bool = False
+    """Whether the proofs are checked before they leave."""
+
+    def __post_init__(self) -> None:
+        """Raise ``MissingExtra`` now rather than when a request is to be sent."""
+        if self.inspect:
+            importlib.import_module("..proof.signatures", __package__)
 
 
 @dataclass(slots=True, repr=False)
@@ -121,9 +133,12 @@ class Passage:
         action = action_of(facts, current_scope().tool)
         if trail and (origin := trail.take_redirect(facts.url)):
             action = action.model_copy(update={"redirected_from": origin})
-        credentials = self._credentials()
+        certificate = self.settings.certificate if facts.url.startswith("https:") else None
+        source = CertificateSource.TLS_LAYER if certificate else CertificateSource.UNKNOWN
+        key = self.settings.log.fingerprint_key
+        credentials = capture_credentials(facts, key, certificate=certificate, certificate_source=source)
         self._shown = [shown(each.token) for each in credentials]
-        self.uses = [self._use(each, action, trail) for each in credentials]
+        self.uses = [self._use(each, action, trail, certificate) for each in credentials]
 
     def answered(self, response: ClientResponse) -> None:
         """Take the status, the error code of a refusal, and what the answer says of the next request."""
@@ -132,7 +147,7 @@ class Passage:
         if response.status_code in _REDIRECTS:
             self._leave_redirect(response)
         elif 400 <= response.status_code < 500 and (challenges := _values(response, "www-authenticate")):
-            self._refused(challenge_error(challenges, self._scheme()))
+            self._refused(response, challenge_error(challenges, self._scheme()))
 
     def answer_tells_why(self, response: ClientResponse) -> bool:
         """Whether the body is the error of a token endpoint: JSON, short, and there at once (RFC 6749 §5.2)."""
@@ -146,15 +161,9 @@ class Passage:
     def told_why(self, response: ClientResponse, content: bytes) -> None:
         """Take the body of a token endpoint's error, and give it back to the response."""
         response.stream = self.settings.in_memory(content)
-        self._refused(token_error(content))
+        self._refused(response, token_error(content))
 
-    def _credentials(self) -> tuple[Credential, ...]:
-        certificate = self.settings.certificate if self._facts.url.startswith("https:") else None
-        source = CertificateSource.TLS_LAYER if certificate else CertificateSource.UNKNOWN
-        key = self.settings.log.fingerprint_key
-        return capture_credentials(self._facts, key, certificate=certificate, certificate_source=source)
-
-    def _use(self, found: Credential, action: Action, trail: Trail | None) -> Use:
+    def _use(self, found: Credential, action: Action, trail: Trail | None, certificate: bytes | None) -> Use:
         facts, earlier = self._facts, None
         if trail:
             earlier = trail.take_attempt(facts.method, facts.url, shown(found.token))
@@ -162,6 +171,9 @@ class Passage:
         if earlier:
             context["use_id"] = earlier.use_id
             action = action.model_copy(update={"attempt": earlier.number + 1})
+        if self.settings.inspect:
+            nonces = (earlier.nonce,) if earlier and earlier.nonce else ()
+            found = _inspected(facts, found, certificate, nonces)
         return self.settings.log.use(
             token=found.token,
             resource=resource_of(facts),
@@ -171,20 +183,20 @@ class Passage:
             context=Context(**context) if context else None,
         )
 
-    def _refused(self, code: str | None) -> None:
+    def _refused(self, response: ClientResponse, code: str | None) -> None:
         if code is None:
             return
         for use in self.uses:
             use.outcome, use.error_type = Outcome.REFUSED, code
         if code == USE_DPOP_NONCE:
-            self._leave_attempts()
+            self._leave_attempts(next(iter(_values(response, "dpop-nonce")), None))
 
-    def _leave_attempts(self) -> None:
+    def _leave_attempts(self, nonce: str | None) -> None:
         trail, method, uri = self._trail(), self._facts.method, self._facts.url
         for credential, use in zip(self._shown, self.uses, strict=True):
             use.attempt = use.attempt or 1
             if credential[-1]:
-                trail.leave_attempt(method, uri, credential, Attempt(use.use_id, use.attempt))
+                trail.leave_attempt(method, uri, credential, Attempt(use.use_id, use.attempt, nonce))
 
     def _leave_redirect(self, response: ClientResponse) -> None:
         target = _target(self.request.url, _values(response, "location"))
@@ -207,6 +219,13 @@ def _facts(request: ClientRequest, in_memory: type[Any]) -> HttpRequest:
     """Return the request as capture reads it. A body is read only where it lies in memory; a stream is not ours."""
     body = b"".join(request.stream) if isinstance(request.stream, in_memory) else None
     return HttpRequest(request.method, str(request.url), tuple(request.headers.multi_items()), body)
+
+
+def _inspected(facts: HttpRequest, found: Credential, certificate: bytes | None, nonces: tuple[str, ...]) -> Credential:
+    from ..proof.sent import Known, inspect_sent
+
+    known = Known(now=datetime.now(UTC), certificate=certificate, nonces=nonces)
+    return inspect_sent(facts, found, known, checked_by=CHECKED_BY)
 
 
 def _values(response: ClientResponse, name: str) -> list[str]:

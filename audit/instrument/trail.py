@@ -7,8 +7,8 @@ extensions of the first, and a redirect copies them. There such an answer leaves
 Rules:
 
 1. Only a redirect and a demand for a nonce leave one. Extensions are replaced, never changed: callers may share them.
-2. A trail holds no request and no credential; digests, fingerprints, and a URI that is redacted. It lives as long as
-   the requests that it belongs to, and keeps at most 64 answers of each sort.
+2. A trail holds no request and no credential; digests, fingerprints, the nonce, and a URI that is redacted. It lives
+   as long as the requests that it belongs to, and keeps at most 64 answers of each sort.
 3. What it says is taken once, by the request that it speaks of: for a redirect, one to its target; for a nonce, one
    with the same method, URI and credential.
 """
@@ -38,13 +38,15 @@ _EXTENSION: Final = "counterfoil.trail"
 _MOST = 64
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Attempt:
     """An attempt of a use that the server answered with a nonce to try again with (RFC 9449 §8, §9)."""
 
     use_id: UUID
     number: int
     """From 1."""
+    nonce: str | None = None
+    """The nonce, to check the next proof with."""
 
 
 @dataclass(slots=True, repr=False)
