@@ -59,7 +59,11 @@ class AuditReader:
         return self._store.find(wanted, limit=limit)
 
     def incident(self, subject: str) -> Incident:
-        """Gather what is known about a token fingerprint, a key thumbprint or an event id."""
+        """Gather what is known about a credential or key (its fingerprint or thumbprint), an approval, trace or task.
+
+        The id of an event stands for the credential, key or approval that it names. Raises ``InvalidEvent`` for what
+        the log does not know.
+        """
         from .review.incident import gather_incident
 
         return gather_incident(self._store, subject)

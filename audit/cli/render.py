@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from counterfoil.schemas import (
     ApprovalEvent,
+    CheckOutcome,
     Compromise,
     CredentialChange,
     CredentialUse,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
     from rich.table import Table
 
-    from counterfoil.schemas import Entry
+    from counterfoil.schemas import Entry, Proof
 
 
 def plain(text: str) -> str:
@@ -94,6 +95,32 @@ def short(digest: str | None) -> str:
     if not digest:
         return ""
     return f"{digest[:8]}…" if isinstance(digest, Thumbprint) else f"…{digest[-8:]}"
+
+
+def checks_told(proof: Proof) -> str:
+    """Return in one line who checked, what failed, what was never performed, and how many passed."""
+    told = [f"{word} {listed}" for outcome, word in _WORDS.items() if (listed := _ids(proof, outcome))]
+    passed = sum(check.outcome is CheckOutcome.PASS for check in proof.checks)
+    told += [f"{passed} passed"] if passed else []
+    by = f"checked by {proof.checked_by}" if proof.checked_by else "checks"
+    return f"{by}: {'; '.join(told)}" if told else ""
+
+
+_WORDS = {
+    CheckOutcome.FAIL: "failed",
+    CheckOutcome.ERROR: "could not finish",
+    CheckOutcome.NOT_PERFORMED: "not performed",
+}
+
+
+def _ids(proof: Proof, outcome: CheckOutcome) -> str:
+    """Return the ids of the checks that ended so, each family named once: ``dpop.08_htm, 09_htu; token.scope``."""
+    families: dict[str, list[str]] = {}
+    for check in proof.checks:
+        if check.outcome is outcome:
+            family, _, name = check.id.partition(".")
+            families.setdefault(family, []).append(name)
+    return ", ".join(f"{family}.{', '.join(names)}" for family, names in families.items())
 
 
 def headline(entry: Entry) -> tuple[str, str, str]:

@@ -1,5 +1,8 @@
 """Answering a reviewer's questions from the records alone."""
 
-from .incident import Incident, Sighting, gather_incident
+from .incident import About, Incident, gather_incident
+from .pairing import Match, Sighting
+from .remark import Remark, Rule
+from .verdict import Sender, Verdict
 
-__all__ = ["Incident", "Sighting", "gather_incident"]
+__all__ = ["About", "Incident", "Match", "Remark", "Rule", "Sender", "Sighting", "Verdict", "gather_incident"]

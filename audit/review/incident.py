@@ -1,38 +1,42 @@
-"""An incident, first version: everything recorded about one credential, in order, from both sides.
+"""An incident: everything recorded about one subject, in order, from both sides, with what stands out and who sent it.
 
-Each use has two stubs, the agent's and the resource server's. They are paired by method, resource and time; a trace id
-is not used, since the sender supplies it. A resource server's stub without an agent's may be a use by somebody else, or
-by an agent that does not record here: the log alone cannot tell which, and says ``undetermined``.
+The subject is a credential, a key, an approval, a trace or a task. Of the last three only the agent's side may carry
+the name; the resource servers' stubs are found by credential, proof and time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final, Protocol
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from counterfoil.exporters.filter import Filter
 from counterfoil.schemas import (
     ApprovalEvent,
-    Binding,
     Compromise,
     CredentialChange,
     CredentialUse,
     InvalidDigest,
     InvalidEvent,
+    Kind,
     Observer,
-    Phase,
-    Token,
 )
-from counterfoil.schemas.values import Fingerprint, Thumbprint
+from counterfoil.schemas.values import Fingerprint, Thumbprint, rfc3339
+
+from .completeness import recorded_whole
+from .evidence import Evidence, Held
+from .pairing import SLACK, Sighting, paired
+from .remarks import remarks_on
+from .verdict import verdicts_on
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from uuid import UUID
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from counterfoil.exporters.reach import Holder, Numbered
     from counterfoil.schemas import Entry
 
-_SLACK: Final = timedelta(seconds=1)
+    from .remark import Remark
+    from .verdict import Verdict
 
 
 class Finder(Protocol):
@@ -46,121 +50,170 @@ class Finder(Protocol):
         """Return the entry of an event, or None."""
         ...
 
+    def holders(self, *, token: str | None = None, key: str | None = None) -> Sequence[Holder]:
+        """Return who used a credential or a key, as agents recorded it."""
+        ...
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """One entry of the timeline. ``counterpart`` is the entry that tells the same use from the other side."""
+    def numbered(self, producer: str, first: int, last: int) -> Sequence[Numbered]:
+        """Return how a producer counted its entries."""
+        ...
 
-    entry: Entry
-    counterpart: int | None = None
-    """Sequence number of the other side's stub."""
-    alone: bool = False
-    """Seen by a resource server, and no agent recorded it."""
+
+class About(StrEnum):
+    """What an incident is about."""
+
+    CREDENTIAL = "credential"
+    KEY = "key"
+    APPROVAL = "approval"
+    TRACE = "trace"
+    TASK = "task"
 
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """What is known about one credential."""
+    """What is known about one subject."""
 
+    about: About
     subject: str
-    """The fingerprint or thumbprint that it is about."""
+    """The fingerprint, thumbprint, id or name that it is about."""
     timeline: tuple[Sighting, ...]
     """Every entry about it, in the order recorded; intents only where no outcome followed."""
     approvals: tuple[Entry, ...]
     """The approval events behind its uses."""
+    remarks: tuple[Remark, ...] = ()
+    """What stands out, worst first."""
+    verdicts: tuple[Verdict, ...] = ()
+    """Who sent what stands out, by the stubs."""
 
 
 def gather_incident(store: Finder, subject: str) -> Incident:
-    """Gather an incident from a token fingerprint, a key thumbprint or an event id. Raises ``InvalidEvent``."""
-    wanted = _wanted(store, subject)
-    entries = list(store.find(wanted))
-    return Incident(
-        subject=wanted.token_fingerprint or wanted.key_thumbprint or subject,
-        timeline=tuple(_paired(_without_followed_intents(entries))),
+    """Gather an incident from a token fingerprint, a key thumbprint, an approval id, a trace id, a task or an event id.
+
+    The id of an event stands for the credential, the key or the approval that it names. Raises ``InvalidEvent`` for
+    what is nothing of the kind.
+    """
+    about, value = _meant(store, subject)
+    entries = list(store.find(_filter(about, value)))
+    sightings = paired(entries) if about in {About.CREDENTIAL, About.KEY} else _with_counterparts(store, entries)
+    timeline = tuple(each for each in sightings if not isinstance(each.entry.event, ApprovalEvent))
+    evidence = Evidence(
+        sightings=timeline,
         approvals=tuple(_approvals(store, entries)),
+        held=tuple(_held(store, timeline)),
+        whole=recorded_whole(store, _producers(timeline), [each.entry.seq for each in timeline if each.alone]),
+    )
+    return Incident(about, value, timeline, evidence.approvals, remarks_on(evidence), verdicts_on(evidence))
+
+
+_MEMBERS: Final = {
+    About.CREDENTIAL: "token_fingerprint",
+    About.KEY: "key_thumbprint",
+    About.APPROVAL: "approval_id",
+    About.TRACE: "trace_id",
+    About.TASK: "task",
+}
+"""The member of ``Filter`` that finds each."""
+
+
+def _filter(about: About, value: str) -> Filter:
+    members: dict[str, Any] = {_MEMBERS[about]: value}
+    return Filter(**members)
+
+
+def _meant(store: Finder, subject: str) -> tuple[About, str]:
+    """Say what a subject is: by its form where that tells, else by what the log has under that name."""
+    for about, form in ((About.CREDENTIAL, Fingerprint), (About.KEY, Thumbprint)):
+        try:
+            return about, form(subject)
+        except InvalidDigest:
+            continue
+    if named := _named_by_event(store.by_event_id(subject.lower())):
+        return named
+    for about in (About.TRACE, About.APPROVAL, About.TASK):
+        value = subject.lower() if about is About.TRACE else subject
+        if next(store.find(_filter(about, value), limit=1), None):
+            return about, value
+    raise InvalidEvent(
+        (("subject", "no fingerprint, no key thumbprint, and no event, approval, trace or task that the log knows"),)
     )
 
 
-def _wanted(store: Finder, subject: str) -> Filter:
-    try:
-        return Filter(token_fingerprint=Fingerprint(subject))
-    except InvalidDigest:
-        pass
-    try:
-        return Filter(key_thumbprint=Thumbprint(subject))
-    except InvalidDigest:
-        pass
-    entry = store.by_event_id(subject.lower())
+def _named_by_event(entry: Entry | None) -> tuple[About, str] | None:
     match entry.event if entry else None:
-        case CredentialUse(token=Token(fingerprint=token), binding=Binding(key_thumbprint=key)):
-            pass
-        case CredentialChange(token=Token(fingerprint=token), binding=Binding(key_thumbprint=key)):
-            pass
+        case CredentialUse() | CredentialChange() as event:
+            token, key = event.token.fingerprint, event.binding.key_thumbprint
         case Compromise(fingerprint=token, key_thumbprint=key):
             pass
+        case ApprovalEvent(approval_id=approval_id):
+            return About.APPROVAL, approval_id
         case _:
-            token = key = None
-    if token or key:
-        return Filter(token_fingerprint=token) if token else Filter(key_thumbprint=key)
-    raise InvalidEvent((("subject", "no fingerprint, no key thumbprint, and no event that names a credential"),))
+            return None
+    if token:
+        return About.CREDENTIAL, token
+    return (About.KEY, key) if key else None
 
 
-def _without_followed_intents(entries: list[Entry]) -> list[Entry]:
-    ended = {use for entry in entries if (use := _use_id(entry)) and _phase(entry) is Phase.OUTCOME}
-    return [entry for entry in entries if not (_phase(entry) is Phase.INTENT and _use_id(entry) in ended)]
-
-
-def _paired(entries: list[Entry]) -> Iterator[Sighting]:
-    ours = [entry for entry in entries if _observer(entry) is Observer.AGENT]
-    theirs = [entry for entry in entries if _observer(entry) is Observer.RESOURCE_SERVER]
-    pairs: dict[int, int] = {}
-    for their in theirs:
-        match = next((our for our in ours if our.seq not in pairs and _same_use(our, their)), None)
-        if match:
-            pairs[match.seq], pairs[their.seq] = their.seq, match.seq
-    for entry in entries:
-        alone = _observer(entry) is Observer.RESOURCE_SERVER and entry.seq not in pairs
-        yield Sighting(entry, pairs.get(entry.seq), alone)
-
-
-def _same_use(ours: Entry, theirs: Entry) -> bool:
-    left, right = ours.event, theirs.event
-    if not isinstance(left, CredentialUse) or not isinstance(right, CredentialUse):
-        return False
-    begin, end = _window(left)
-    moment = right.context.occurred_at or right.context.recorded_at
-    return (
-        (left.action.method, left.resource.uri) == (right.action.method, right.resource.uri)
-        and begin is not None
-        and end is not None
-        and moment is not None
-        and begin - _SLACK <= moment <= end + _SLACK
+def _with_counterparts(store: Finder, entries: list[Entry]) -> tuple[Sighting, ...]:
+    """Pair entries with stubs that do not carry the subject's name, and leave out what belongs to others."""
+    uses = [(entry, event) for entry in entries if isinstance(event := entry.event, CredentialUse)]
+    proofs = {use.proof.proof_id for _, use in uses if use.proof.proof_id}
+    around = {entry.seq: entry for entry in entries}
+    for wanted in _around([use for _, use in uses], proofs):
+        around |= {entry.seq: entry for entry in store.find(wanted)}
+    own = {entry.seq for entry in entries}
+    return tuple(
+        each
+        for each in paired(around[seq] for seq in sorted(around))
+        if each.entry.seq in own
+        or each.counterpart in own
+        or (each.repeats and each.use and each.use.proof.proof_id in proofs)
     )
 
 
-def _window(use: CredentialUse) -> tuple[datetime | None, datetime | None]:
-    moment = use.context.occurred_at or use.context.recorded_at
-    return use.action.started_at or moment, use.action.ended_at or moment
+def _around(uses: Sequence[CredentialUse], proofs: Iterable[str]) -> Iterator[Filter]:
+    """Yield where the other side's stubs may be: the same credential at the time, and the same proofs at any."""
+    moments = [
+        moment
+        for use in uses
+        for moment in (use.action.started_at, use.context.occurred_at or use.context.recorded_at)
+        if moment
+    ]
+    if moments:
+        since, until = rfc3339(min(moments) - 2 * SLACK), rfc3339(max(moments) + 2 * SLACK)
+        for fingerprint in sorted({use.token.fingerprint for use in uses if use.token.fingerprint}):
+            yield Filter(token_fingerprint=fingerprint, since=since, until=until)
+    for proof in sorted(proofs):
+        yield Filter(proof_id=proof)
 
 
 def _approvals(store: Finder, entries: list[Entry]) -> Iterator[Entry]:
-    ids = {
-        event.approval.approval_id
-        for entry in entries
-        if isinstance(event := entry.event, CredentialUse) and event.approval.approval_id
-    }
+    ids = {approval_id for entry in entries if (approval_id := _approval_id(entry))}
     for approval_id in sorted(ids):
-        found = store.find(Filter(approval_id=approval_id))
-        yield from (entry for entry in found if isinstance(entry.event, ApprovalEvent))
+        yield from store.find(Filter(approval_id=approval_id, kind=Kind.APPROVAL))
 
 
-def _observer(entry: Entry) -> Observer:
-    return entry.event.context.observer
+def _approval_id(entry: Entry) -> str | None:
+    event = entry.event
+    if isinstance(event, ApprovalEvent):
+        return event.approval_id
+    return event.approval.approval_id if isinstance(event, CredentialUse) else None
 
 
-def _phase(entry: Entry) -> Phase | None:
-    return entry.event.action.phase if isinstance(entry.event, CredentialUse) else None
+def _held(store: Finder, timeline: Iterable[Sighting]) -> Iterator[Held]:
+    """Yield the credentials and keys of the timeline, with who used them in the whole log."""
+    uses = [use for each in timeline if (use := each.use)]
+    for token in sorted({use.token.fingerprint for use in uses if use.token.fingerprint}):
+        yield Held(token, tuple(store.holders(token=token)))
+    for key in sorted({use.binding.key_thumbprint for use in uses if use.binding.key_thumbprint}):
+        yield Held(key, tuple(store.holders(key=key)))
 
 
-def _use_id(entry: Entry) -> UUID | None:
-    return entry.event.context.use_id
+def _producers(timeline: Iterable[Sighting]) -> list[str]:
+    """Return the processes that recorded agents' uses."""
+    return sorted(
+        {
+            use.context.producer.id
+            for each in timeline
+            if (use := each.use) and use.context.observer is Observer.AGENT and use.context.producer
+        }
+    )

@@ -13,6 +13,7 @@ from sqlalchemy.dialects import sqlite
 
 from counterfoil.schemas import Entry
 
+from ..reach import Holder, Numbered
 from .faults import translated
 from .sqlite import connect_read_only, identify
 from .tables import EntryRow, table_of
@@ -94,6 +95,16 @@ class SqliteReader:
             if len(page) < _ROWS:
                 return
             start = page[-1][0] + 1
+
+    def holders(self, *, token: str | None = None, key: str | None = None) -> list[Holder]:
+        """Return who used a credential, or else a key, by what agents recorded; in the order of their first use."""
+        column, value = ("token_fingerprint", token) if token else ("key_thumbprint", key)
+        return [Holder(*row) for row in self._rows(_HOLDERS.format(column=column), {"value": value})]
+
+    def numbered(self, producer: str, first: int, last: int) -> list[Numbered]:
+        """Return how a producer counted its entries from ``first`` to ``last``, in order."""
+        rows = self._rows(_NUMBERED, {"producer": producer, "first": first, "last": last})
+        return [Numbered(seq, number, tuple(json.loads(raised)), change) for seq, number, raised, change in rows]
 
     def pragma(self, name: str) -> Any:
         """Return one SQLite setting as it stands, for ``db info``."""
@@ -187,6 +198,20 @@ _QUESTIONS: Final[dict[str, Callable[[ColumnElement[Any]], ColumnElement[bool]]]
     "checks": _every_check,
 }
 """The members of ``Filter`` that are not the equality of a column."""
+
+_HOLDERS: Final = """
+SELECT tenant, json_extract(body, '$.signer.host') AS host, json_extract(body, '$.signer.container') AS container,
+  json_extract(body, '$.signer.workload_id') AS workload, json_extract(body, '$.signer.pid') AS pid,
+  min(seq), max(seq), count(*)
+FROM entry WHERE {column} = :value AND kind = 'credential_use' AND observer = 'agent'
+GROUP BY tenant, host, container, workload, pid ORDER BY min(seq)
+"""
+
+_NUMBERED: Final = """
+SELECT seq, json_extract(body, '$.context.producer.seq'),
+  coalesce(json_extract(body, '$.context.producer.raised'), '[]'), json_extract(body, '$.change')
+FROM entry WHERE seq BETWEEN :first AND :last AND json_extract(body, '$.context.producer.id') = :producer ORDER BY seq
+"""
 
 # As a blob: a body that was damaged need not be text any more.
 _STORED_FROM = (

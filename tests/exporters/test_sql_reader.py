@@ -26,6 +26,7 @@ from counterfoil.schemas import (
     Proof,
     Resource,
     Sha256,
+    SignerProcess,
     Thumbprint,
     Token,
     Tool,
@@ -211,6 +212,38 @@ def test_an_event_without_a_token_has_no_audience(seal: Seal, writer: SqliteWrit
     """Where there is no list of audiences, nothing is found and nothing fails."""
     writer.append(seal(LogEvent.model_validate({"change": "gap"})))
     assert _found(reader, audience="https://a.example") == []
+
+
+def test_who_used_a_credential_or_a_key(seal: Seal, writer: SqliteWriter, reader: SqliteReader) -> None:
+    """A row for each tenant and process, as agents recorded it, with its first and last entry."""
+    token, bound = Token(fingerprint=_TOKEN), Binding(key_thumbprint=_KEY)
+    other = Token(fingerprint=_INBOUND)
+    for tenant, pid, observer, used in (
+        ("acme", 1, "agent", token),
+        ("globex", 1, "agent", other),
+        ("acme", 1, "agent", token),
+        ("acme", 2, "agent", token),
+        ("initech", 1, "resource_server", token),
+    ):
+        context = Context.model_validate({"tenant": tenant, "observer": observer})
+        signer = SignerProcess(pid=pid, host="agents-1")
+        writer.append(seal(_use(context=context, token=used, binding=bound, signer=signer)))
+    told = [
+        (each.tenant, each.host, each.pid, each.first, each.last, each.uses) for each in reader.holders(token=_TOKEN)
+    ]
+    assert told == [("acme", "agents-1", 1, 1, 3, 2), ("acme", "agents-1", 2, 4, 4, 1)]
+    assert [(each.tenant, each.first) for each in reader.holders(key=_KEY)] == [("acme", 1), ("globex", 2), ("acme", 4)]
+    assert reader.holders(key="x") == []
+
+
+def test_how_a_producer_counted(seal: Seal, writer: SqliteWriter, reader: SqliteReader) -> None:
+    """Its own entries in the window, with their numbers, what it declared, and what changed."""
+    for producer, number, raised in (("p", 1, []), ("q", 1, []), ("p", 4, [2, 3]), ("p", 5, [])):
+        facts = {"id": producer, "seq": number, "raised": raised, "pid": 1, "host": "h", "library": "l"}
+        context = Context.model_validate({"producer": facts})
+        writer.append(seal(LogEvent.model_validate({"change": "gap", "context": context})))
+    told = [(each.seq, each.number, each.raised, each.change) for each in reader.numbered("p", 1, 3)]
+    assert told == [(1, 1, (), "gap"), (3, 4, (2, 3), "gap")]
 
 
 @pytest.mark.parametrize("limit", [None, 1, 499, 500, 501, 1000, 1200, 5000])

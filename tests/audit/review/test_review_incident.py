@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from conftest import Story
+
     from counterfoil.audit.review import Incident
 
     Gather = Callable[[str], Incident]
@@ -183,7 +185,7 @@ def test_what_is_nothing_of_the_kind_is_refused_and_not_shown(subject: str, gath
 def test_an_event_without_a_credential_is_no_subject(log: AuditLog, gather: Gather) -> None:
     """An entry that names neither a token nor a key leads nowhere, and the error says so."""
     receipt = log.record(LogEvent.model_validate({"change": "gap"}))
-    with pytest.raises(InvalidEvent, match="no event that names a credential"):
+    with pytest.raises(InvalidEvent, match="no fingerprint, no key thumbprint, and no event, approval"):
         gather(str(receipt.event_id))
 
 
@@ -199,3 +201,72 @@ def test_a_gateway_pairs_with_nobody(log: AuditLog, token: Token, gather: Gather
     agent = event.context.model_copy(update={"agent": Agent(id="mail-agent")})
     log.record(event.model_copy(update={"context": agent}))
     assert [(each.counterpart, each.alone) for each in gather(str(token.fingerprint)).timeline] == [(None, False)]
+
+
+def test_a_task_brings_in_what_the_server_saw_of_it(story: Story) -> None:
+    """Only the agent's stubs carry the task; the server's are found by credential, proof and time."""
+    with story.agent.scope(task="t-9"):
+        plain = story.call()
+        bound = story.call(binding=story.bound, proof=story.proof())
+    story.call()
+    found = story.incident("t-9")
+    assert (found.about, found.subject) == ("task", "t-9")
+    assert {each.entry.seq for each in found.timeline} == {*plain, *bound}
+    assert all(each.counterpart for each in found.timeline)
+    assert found.verdicts == ()
+
+
+def test_what_belongs_to_others_stays_out_of_a_task(story: Story) -> None:
+    """Another task's use of the same credential, at the same time, and a stolen one that nobody claims."""
+    with story.agent.scope(task="t-9"):
+        mine = story.sent()
+        with mine as use:
+            use.status_code = 200
+            with story.agent.scope(task="t-10"):
+                story.call(uri="https://api.example/other")
+            story.served(uri="https://api.example/stolen")
+            theirs = story.served()
+    assert [each.entry.seq for each in story.incident("t-9").timeline] == [theirs, story.reader.head()]
+
+
+def test_a_replayed_proof_belongs_to_the_task_whose_proof_it_is(story: Story) -> None:
+    """Whenever it came: an hour later is too late to match by time."""
+    proof = story.proof()
+    with story.agent.scope(task="t-9"):
+        _, first = story.call(binding=story.bound, proof=proof)
+    late = {**story.parts({"binding": story.bound, "proof": proof}), "context": Context.model_validate(_LATE)}
+    again = story.server.record(CredentialUse(**late)).seq
+    found = story.incident("t-9")
+    assert [(each.entry.seq, each.repeats) for each in found.timeline if each.alone] == [(again, first)]
+
+
+_LATE = {"observer": "resource_server", "occurred_at": datetime(2030, 1, 1, tzinfo=UTC)}
+
+
+def test_an_approval_leads_to_its_uses(story: Story) -> None:
+    """By its own id, or by the id of its question; question and decision stand apart from the timeline."""
+    asked = story.agent.approval(tool="read_mail", arguments={}, approval_id="ap-7")
+    asked.granted(approver="dana")
+    both = story.call(approval=asked, arguments={})
+    story.call()
+    for subject in ("ap-7", str(asked.question.context.event_id)):
+        found = story.incident(subject)
+        assert (found.about, found.subject) == ("approval", "ap-7")
+        assert {each.entry.seq for each in found.timeline} == set(both)
+        states = [each.event.state for each in found.approvals if isinstance(each.event, ApprovalEvent)]
+        assert states == ["requested", "granted"]
+
+
+def test_an_approval_that_nobody_used(story: Story) -> None:
+    """Its question and decision are all there is."""
+    story.agent.approval(tool="read_mail", arguments={}, approval_id="ap-7").denied(approver="dana")
+    found = story.incident("ap-7")
+    assert (found.timeline, len(found.approvals)) == ((), 2)
+
+
+def test_a_trace_leads_to_both_sides(story: Story) -> None:
+    """In any case of letters; what the server saw of it without the trace is found too."""
+    both = story.call(ours={"context": {"trace_id": "ab" * 16}})
+    found = story.incident("AB" * 16)
+    assert (found.about, found.subject) == ("trace", "ab" * 16)
+    assert {each.entry.seq for each in found.timeline} == set(both)

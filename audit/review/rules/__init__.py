@@ -1,0 +1,1 @@
+"""The rules of remarks, by what they look at."""
