@@ -11,7 +11,7 @@ import hmac
 import os
 import re
 import time
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from datetime import UTC, datetime
 from enum import Enum
 from math import isfinite
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 MAX_SAFE_INTEGER: Final = 2**53 - 1
 """The largest integer that every JSON reader keeps exactly and apart from its neighbours (RFC 7493 §2.2)."""
 
+_URLSAFE: Final = bytes.maketrans(b"+/", b"-_")
+
 # The last character carries 2 or 4 bits only; with the others zero, each digest has one spelling (RFC 4648 §3.5).
 _BASE64URL_128: Final = "[A-Za-z0-9_-]{21}[AQgw]"
 _BASE64URL_256: Final = "[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]"
@@ -56,7 +58,7 @@ def is_unicode(text: str) -> bool:
 
 def b64url(raw: bytes) -> str:
     """Return base64url without padding (RFC 7515 §2)."""
-    return urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+    return b2a_base64(raw, newline=False).translate(_URLSAFE).rstrip(b"=").decode("ascii")
 
 
 class FingerprintKey:
@@ -174,7 +176,7 @@ class Sha256(Digest):
     @classmethod
     def of(cls, content: bytes) -> Self:
         """Return the digest of ``content``."""
-        return cls(f"sha256:{b64url(hashlib.sha256(content).digest())}")
+        return str.__new__(cls, f"sha256:{b64url(hashlib.sha256(content).digest())}")
 
 
 class Thumbprint(Digest):
@@ -187,7 +189,12 @@ class Thumbprint(Digest):
     @classmethod
     def of_certificate(cls, der: bytes) -> Self:
         """Return ``x5t#S256`` of a whole DER certificate (RFC 8705 §3.1)."""
-        return cls(b64url(hashlib.sha256(der).digest()))
+        return cls.of(der)
+
+    @classmethod
+    def of(cls, content: bytes) -> Self:
+        """Return the thumbprint of what stands for a key or certificate: canonical JSON (RFC 7638 §3), or DER."""
+        return str.__new__(cls, b64url(hashlib.sha256(content).digest()))
 
 
 def new_event_id() -> UUID:

@@ -12,17 +12,15 @@ Whatever breaks rules 1 to 3 is not a JWT, and reading it gives None.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
-from base64 import urlsafe_b64decode
+from binascii import a2b_base64
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn, cast
+from typing import Any, Final, NamedTuple, NoReturn, cast
 
 from counterfoil.schemas import Thumbprint
-from counterfoil.schemas.values import b64url
 
 MAX_TOKEN: Final = 16 * 1024
 """The longest token that is read, in characters."""
@@ -30,8 +28,11 @@ MAX_TOKEN: Final = 16 * 1024
 MAX_DEPTH: Final = 32
 """The deepest nesting of header and claims."""
 
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]*")
+_TO_BASE64 = bytes.maketrans(b"-_", b"+/")
+
 # Of two or three characters at the end, the last carries 4 or 2 bits that belong to no byte: an encoder leaves them 0.
-_BASE64URL = re.compile(r"(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-][AQgw]|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048])?")
+_LAST = {2: "AQgw", 3: "AEIMQUYcgkosw048"}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -66,7 +67,12 @@ def read_compact(token: str) -> Jose | None:
 
 def decode_base64url(text: str) -> bytes | None:
     """Decode strictly (RFC 7515 §2); None for anything that an encoder would not have written."""
-    return urlsafe_b64decode(text + "=" * (-len(text) % 4)) if _BASE64URL.fullmatch(text) else None
+    if not _BASE64URL.fullmatch(text):
+        return None
+    rest = len(text) % 4
+    if rest and (rest == 1 or text[-1] not in _LAST[rest]):
+        return None
+    return a2b_base64(text.encode("ascii").translate(_TO_BASE64) + b"==")
 
 
 def read_object(raw: bytes | None) -> tuple[dict[str, Any], bool] | None:
@@ -75,14 +81,19 @@ def read_object(raw: bytes | None) -> tuple[dict[str, Any], bool] | None:
         return None
     ambiguous = False
     try:
-        text = raw.decode("utf-8")
+        text = raw.decode("utf-8").strip(" \t\r\n")
         try:
-            value = _PLAIN.decode(text)
+            value, end = _PLAIN.raw_decode(text)
         except _Repeated:
-            ambiguous, value = True, _LENIENT.decode(text)
+            ambiguous = True
+            value, end = _LENIENT.raw_decode(text)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(value, dict) or (text.count("{") + text.count("[") > MAX_DEPTH and _deeper(value, MAX_DEPTH)):
+    if (
+        end != len(text)
+        or not isinstance(value, dict)
+        or (text.count("{") + text.count("[") > MAX_DEPTH and _deeper(value, MAX_DEPTH))
+    ):
         return None
     return cast("dict[str, Any]", value), ambiguous
 
@@ -138,8 +149,7 @@ _COORDINATE: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class PublicMembers:
+class PublicMembers(NamedTuple):
     """The members that a public key is made of, in canonical form."""
 
     members: dict[str, str]
@@ -151,7 +161,7 @@ class PublicMembers:
         """Return the SHA-256 thumbprint (RFC 7638 §3)."""
         # Every value is a name or base64url, so that nothing needs escaping.
         canonical = ",".join([f'"{name}":"{value}"' for name, value in self.members.items()])
-        return Thumbprint(b64url(hashlib.sha256(f"{{{canonical}}}".encode("ascii")).digest()))
+        return Thumbprint.of(f"{{{canonical}}}".encode("ascii"))
 
 
 def jwk_thumbprint(jwk: object) -> Thumbprint | None:

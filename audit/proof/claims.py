@@ -17,7 +17,6 @@ from counterfoil.schemas.values import b64url
 from ..capture.claims import LAST_SECOND
 from ..capture.sighting import octets
 from .htu import compare_htu
-from .shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -55,7 +54,7 @@ def judge_request(request: HttpRequest, jws: Jws, outcomes: Outcomes) -> None:
     """Judge ``htm`` and ``htu``: this method, at this URI."""
     htm, htu = jws.claims.get("htm"), jws.claims.get("htu")
     if isinstance(htm, str):
-        outcomes.judge(CheckId.DPOP_HTM, htm == request.method, expected=shown(request.method), observed=shown(htm))
+        outcomes.compare(CheckId.DPOP_HTM, request.method, htm)
     if isinstance(htu, str):
         _judge_htu(request.url, htu, outcomes)
 
@@ -92,7 +91,7 @@ def judge_time(now: float, policy: DpopPolicy, jws: Jws, outcomes: Outcomes) -> 
     if policy.nonce_lifetime and outcomes.passed(CheckId.DPOP_NONCE):
         outcomes.settle(CheckId.DPOP_TIME, CheckOutcome.PASS)
     elif is_number(iat):
-        oldest, newest = -policy.max_age.total_seconds(), policy.skew.total_seconds()
+        oldest, newest = policy.window
         ahead = iat - now if 0 <= iat <= LAST_SECOND else None
         if ahead is not None and oldest <= ahead <= newest:
             outcomes.settle(CheckId.DPOP_TIME, CheckOutcome.PASS)

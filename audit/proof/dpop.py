@@ -15,8 +15,7 @@ Rules beyond those of ``inspection``:
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from counterfoil.schemas import (
     BindingMethod,
@@ -33,7 +32,7 @@ from counterfoil.schemas import (
 
 from ..capture.proofs import proof_id
 from .claims import judge_ath, judge_nonce, judge_request, judge_required, judge_time
-from .inspection import Inspection, Outcomes, plain_check, result_of
+from .inspection import Inspection, Outcomes, plain_check
 from .jws import read_jws
 from .keys import judge_signature, private_members, read_key
 from .policy import DpopPolicy
@@ -61,8 +60,7 @@ _TYP: Final = "dpop+jwt"
 _DEFAULT_POLICY: Final = DpopPolicy()
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
+class _Facts(NamedTuple):
     """What the server knows, beside the request."""
 
     now: float
@@ -135,8 +133,8 @@ def _judge_presentation(tokens: tuple[PresentedToken, ...], facts: _Facts, outco
         for each in _OF_TOKEN:
             outcomes.settle(each, CheckOutcome.NOT_APPLICABLE)
         return
-    number, method = len(tokens), tokens[0].method
-    outcomes.judge(CheckId.DPOP_SINGLE_TOKEN_METHOD, number == 1, expected="1", observed=f"{number}")
+    method = tokens[0].method
+    outcomes.compare(CheckId.DPOP_SINGLE_TOKEN_METHOD, "1", f"{len(tokens)}")
     if method is TokenMethod.DPOP or facts.bound_jkt is not None:
         outcomes.judge(CheckId.DPOP_SCHEME, method is TokenMethod.DPOP, expected="DPoP", observed=method.value)
     elif facts.token_verified:
@@ -145,9 +143,10 @@ def _judge_presentation(tokens: tuple[PresentedToken, ...], facts: _Facts, outco
 
 def _read_proof(proofs: tuple[str, ...], policy: DpopPolicy, outcomes: Outcomes) -> Jws | None:
     """Read the one proof there is. One that was due and is absent is not well-formed (§4.3 item 2)."""
-    number = len(proofs)
-    if not outcomes.judge(CheckId.DPOP_SINGLE_HEADER, number <= 1, expected="1", observed=f"{number}"):
+    if len(proofs) > 1:
+        outcomes.compare(CheckId.DPOP_SINGLE_HEADER, "1", f"{len(proofs)}")
         return None
+    outcomes.settle(CheckId.DPOP_SINGLE_HEADER, CheckOutcome.PASS)
     if not proofs:
         outcomes.judge(CheckId.DPOP_WELL_FORMED, good=False, expected="a proof", observed="none")
         return None
@@ -178,11 +177,12 @@ def _judge_header(jws: Jws, policy: DpopPolicy, outcomes: Outcomes) -> ProofKey 
     """Judge ``typ``, ``alg``, the key, and the signature with that key."""
     typ, alg, jwk = jws.header.get("typ"), jws.header.get("alg"), jws.header.get("jwk")
     if typ is not None or not jws.ambiguous:
-        outcomes.judge(CheckId.DPOP_TYP, typ == _TYP, expected=_TYP, observed=shown(typ))
-    if alg is not None or not jws.ambiguous:
-        good = isinstance(alg, str) and alg in policy.algorithms
-        expected = None if good else " ".join(sorted(policy.algorithms))
-        outcomes.judge(CheckId.DPOP_ALG, good, expected=expected, observed=shown(alg))
+        outcomes.compare(CheckId.DPOP_TYP, _TYP, typ)
+    if isinstance(alg, str) and alg in policy.algorithms:
+        outcomes.settle(CheckId.DPOP_ALG, CheckOutcome.PASS)
+    elif alg is not None or not jws.ambiguous:
+        expected = " ".join(sorted(policy.algorithms))
+        outcomes.judge(CheckId.DPOP_ALG, good=False, expected=expected, observed=shown(alg))
     if not isinstance(jwk, dict):
         if jwk is not None or not jws.ambiguous:
             outcomes.judge(CheckId.JOSE_KEY, good=False, expected="a jwk", observed=shown(jwk))
@@ -218,7 +218,7 @@ def _judge_replay(marked: Sha256 | None, replay: ReplayStore | None, facts: _Fac
     """Judge ``13`` if nothing else is amiss: otherwise anybody could fill the store, or use up a ``jti`` of others."""
     if replay is None or marked is None or not facts.token_verified or _open(outcomes.checks) != _REPLAY_ALONE:
         return ReplayScope.NONE
-    expires = facts.now + facts.policy.retention.total_seconds()
+    expires = facts.now + facts.policy.retention
     try:
         new = replay.add(marked, expires)
     except Exception:  # noqa: BLE001 -- whatever kept the store from telling, nothing is known of the proof
@@ -235,9 +235,10 @@ def _open(checks: tuple[Check, ...]) -> list[CheckId]:
 
 def _result(checks: tuple[Check, ...], *, must_be_new: bool) -> ProofResult:
     """Return the whole: a pass only if all that concerns the request passed, ``13`` where there is a store to ask."""
-    found = result_of(checks)
-    if found is not ProofResult.PASS:
-        return found
-    still_open = _open(checks)
-    done = not still_open or (still_open == _REPLAY_ALONE and not must_be_new)
+    outcomes = [check.outcome for check in checks]
+    if CheckOutcome.FAIL in outcomes:
+        return ProofResult.FAIL
+    if CheckOutcome.ERROR in outcomes:
+        return ProofResult.ERROR
+    done = CheckOutcome.NOT_PERFORMED not in outcomes or (not must_be_new and _open(checks) == _REPLAY_ALONE)
     return ProofResult.PASS if done else ProofResult.NOT_PERFORMED

@@ -11,8 +11,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 _UNRESERVED: Final = "A-Za-z0-9._~-"
 _SUB_DELIMS: Final = "!$&'()*+,;="
@@ -28,8 +27,7 @@ _MAX_URI: Final = 8192
 _MAX_SHOWN: Final = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
+class Compared(NamedTuple):
     """How two URIs compare."""
 
     equal: bool

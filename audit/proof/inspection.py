@@ -28,6 +28,8 @@ from counterfoil.schemas import (
     Thumbprint,
 )
 
+from .shown import shown
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -99,6 +101,13 @@ class Outcomes:
             return True
         self._checks[check_id] = Check(id=check_id, outcome=CheckOutcome.FAIL, expected=expected, observed=observed)
         return False
+
+    def compare(self, check_id: CheckId, expected: str, observed: object) -> bool:
+        """Say whether two values are the same. Of a failure, short names are kept of both."""
+        if expected == observed:
+            self._checks[check_id] = plain_check(check_id, CheckOutcome.PASS)
+            return True
+        return self.judge(check_id, good=False, expected=shown(expected), observed=shown(observed))
 
     def passed(self, *check_ids: CheckId) -> bool:
         """Whether each of these passed."""

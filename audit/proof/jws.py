@@ -13,8 +13,7 @@ Each rule is a check of its own, so that a record tells what was wrong:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from counterfoil.schemas import CheckId, CheckOutcome
 
@@ -27,8 +26,7 @@ JWS_CHECKS: Final = (CheckId.JOSE_CRIT, CheckId.JOSE_DUPLICATE_MEMBER, CheckId.J
 """The checks that ``read_jws`` settles, beside the one that it is given."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Jws:
+class Jws(NamedTuple):
     """What was read, none of it verified. Its ``repr`` shows nothing of it."""
 
     header: dict[str, Any]

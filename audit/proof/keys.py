@@ -15,8 +15,7 @@ as a long modulus.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from counterfoil.schemas import CheckId, CheckOutcome, Thumbprint
 
@@ -50,15 +49,15 @@ MAX_RSA_BITS: Final = 8192
 _RSA_BITS: Final = f"{MIN_RSA_BITS} to {MAX_RSA_BITS}"
 
 _PRIVATE: Final = ("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv")
+_PRIVATE_NAMES: Final = frozenset(_PRIVATE)
 
 
 def private_members(jwk: dict[str, Any]) -> tuple[str, ...]:
     """Return the names of the private or secret members of a JWK (RFC 7518 §6.2.2, §6.3.2, §6.4.1; RFC 8037 §2)."""
-    return tuple(name for name in _PRIVATE if name in jwk)
+    return () if _PRIVATE_NAMES.isdisjoint(jwk) else tuple(name for name in _PRIVATE if name in jwk)
 
 
-@dataclass(frozen=True, slots=True)
-class ProofKey:
+class ProofKey(NamedTuple):
     """A public key that was read."""
 
     thumbprint: Thumbprint
@@ -106,7 +105,8 @@ def _judge_algorithm(alg: object, stated: object, kind: str, outcomes: Outcomes)
         return False
     if stated != alg:
         return outcomes.judge(CheckId.JOSE_ALG_KEY, good=False, expected=f"alg {shown(stated)}", observed=f"alg {alg}")
-    return outcomes.judge(CheckId.JOSE_ALG_KEY, kind in kinds, expected=" or ".join(kinds), observed=kind)
+    expected = kinds[0] if len(kinds) == 1 else " or ".join(kinds)
+    return outcomes.judge(CheckId.JOSE_ALG_KEY, kind in kinds, expected=expected, observed=kind)
 
 
 def _judge_size(kind: str, octets: tuple[bytes, ...], outcomes: Outcomes) -> bool:

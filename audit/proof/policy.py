@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
@@ -29,6 +29,10 @@ class DpopPolicy:
     """The longest proof that is read, in characters. One with an RSA key of 8192 bits takes about 4,000."""
     max_jti: int = 256
     """The longest ``jti``, in characters (§11.1)."""
+    window: tuple[float, float] = field(init=False, repr=False, compare=False)
+    """Between which seconds from now ``iat`` may lie: the first is negative."""
+    retention: float = field(init=False, repr=False, compare=False)
+    """How many seconds a proof is remembered: with ``iat`` ahead by the skew it is good for max_age from there."""
 
     def __post_init__(self) -> None:
         """Check that each limit has a meaning."""
@@ -40,8 +44,6 @@ class DpopPolicy:
             raise ConfigurationError("nonce_lifetime has to be more than zero")
         if min(self.max_proof, self.max_jti) < 1:
             raise ConfigurationError("max_proof and max_jti have to be at least 1")
-
-    @property
-    def retention(self) -> timedelta:
-        """How long a proof has to be remembered: one with ``iat`` ahead by the skew is good for max_age from there."""
-        return max(self.max_age + self.skew, self.nonce_lifetime or _NOTHING) + timedelta(seconds=1)
+        longest = max(self.max_age + self.skew, self.nonce_lifetime or _NOTHING)
+        object.__setattr__(self, "window", (-self.max_age.total_seconds(), self.skew.total_seconds()))
+        object.__setattr__(self, "retention", longest.total_seconds() + 1)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +27,7 @@ class TokenMethod(StrEnum):
     """``access_token`` in the query (RFC 6750 §2.3)."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class PresentedToken:
+class PresentedToken(NamedTuple):
     """An access token in one place of a request. Its ``repr`` shows the method only."""
 
     method: TokenMethod
@@ -43,11 +41,11 @@ class PresentedToken:
 
 def presented_tokens(request: HttpRequest) -> tuple[PresentedToken, ...]:
     """Return the access tokens of a request, those under ``DPoP`` first. More than one breaks RFC 6750 §2."""
-    found = [
-        *_authorized(request),
-        *_parameter(TokenMethod.FORM, request.form.get("access_token")),
-        *_parameter(TokenMethod.QUERY, request.query.get("access_token")),
-    ]
+    found = list(_authorized(request))
+    if token := request.form.get("access_token"):
+        found.append(PresentedToken(TokenMethod.FORM, token))
+    if token := request.query.get("access_token"):
+        found.append(PresentedToken(TokenMethod.QUERY, token))
     if len(found) > 1:
         found.sort(key=lambda each: each.method is not TokenMethod.DPOP)
     return tuple(found)
@@ -62,11 +60,6 @@ def _authorized(request: HttpRequest) -> Iterator[PresentedToken]:
             yield PresentedToken(method, token)
             if "," in token:
                 yield from (PresentedToken(method, token) for _ in _MERGED.finditer(token))
-
-
-def _parameter(method: TokenMethod, token: str | None) -> Iterator[PresentedToken]:
-    if token:
-        yield PresentedToken(method, token)
 
 
 _SCHEMES: Final = {"dpop": TokenMethod.DPOP, "bearer": TokenMethod.BEARER}
