@@ -1,4 +1,4 @@
-"""What a request to an MCP server asks for: its RPC method, the tool, the id of the call, the arguments.
+"""What a request to an MCP server asks for: its RPC method, and the tool that is called.
 
 The revision 2026-07-28 has method and name in the header fields ``Mcp-Method`` and ``Mcp-Name`` too, all that there is
 of a request that was refused before its body was read. All of it is the sender's word, and no proof of possession
@@ -11,7 +11,7 @@ import binascii
 import json
 import re
 from base64 import b64decode
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from .claims import name_of
@@ -27,7 +27,6 @@ TOOL_CALL: Final = "tools/call"
 
 _VERSION_KEY: Final = "io.modelcontextprotocol/protocolVersion"
 _ENCODED = re.compile(r"=\?base64\?(.*)\?=")
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +37,8 @@ class McpMessage:
     """The RPC method, such as ``tools/call``; None for an answer to something that the server asked."""
     tool: str | None = None
     """Which tool is called."""
-    request_id: str | None = None
-    """The JSON-RPC id as text; None for a notification."""
     protocol_version: str | None = None
     """The revision of MCP that the sender speaks."""
-    trace_id: str | None = None
-    """The W3C trace id in ``_meta`` (SEP-414)."""
-    arguments: dict[str, Any] | None = field(default=None, repr=False)
-    """What the tool is called with."""
 
     @property
     def name(self) -> str | None:
@@ -81,16 +74,13 @@ def message_in_body(body: bytes) -> McpMessage | None:
         return None
     message = cast("dict[str, Any]", decoded)
     params = _members(message.get("params"))
-    meta = _members(params.get("_meta"))
     method = name_of(message.get("method"))
-    calls = method == TOOL_CALL
+    opening = method == "initialize"
+    version = params.get("protocolVersion") if opening else _members(params.get("_meta")).get(_VERSION_KEY)
     return McpMessage(
         method=method,
-        tool=name_of(params.get("name")) if calls else None,
-        request_id=request_id_of(message.get("id")),
-        protocol_version=name_of(params.get("protocolVersion") if method == "initialize" else meta.get(_VERSION_KEY)),
-        trace_id=_trace_id_of(meta.get("traceparent")),
-        arguments=_members(params.get("arguments")) if calls else None,
+        tool=name_of(params.get("name")) if method == TOOL_CALL else None,
+        protocol_version=name_of(version),
     )
 
 
@@ -120,8 +110,3 @@ def _decoded(value: str | None) -> str | None:
 
 def _members(value: object) -> dict[str, Any]:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-def _trace_id_of(value: object) -> str | None:
-    match = _TRACEPARENT.fullmatch(value) if isinstance(value, str) else None
-    return match[1] if match and match[1].strip("0") else None

@@ -99,7 +99,7 @@ class AuditToolCalls:
                 name=name_of(ctx.method),
                 arguments_digest=digest_of(self._log, name, arguments) if name else None,
                 outcome=Outcome.UNKNOWN,  # should the connection break off before it is known
-                attributes=_attributes(ctx, call_id),
+                attributes=self._attributes(ctx, call_id),
             )
         calling = tool_call(self._log, name, arguments, call_id=call_id, server=self._server) if name else nullcontext()
         ended: tuple[Outcome, str | None] = Outcome.UNKNOWN, None
@@ -114,6 +114,17 @@ class AuditToolCalls:
             if inbound:
                 inbound.report_action(outcome=ended[0], error_type=ended[1])
         return result
+
+    def _attributes(self, ctx: ServerRequestContext[Any, Any], call_id: str | None) -> dict[str, Any]:
+        """Return what OpenTelemetry's conventions of MCP name. The id of a session is a secret: its fingerprint."""
+        session = ctx.request.headers.get("mcp-session-id") if ctx.request else None
+        known = {
+            "mcp.method.name": ctx.method,
+            "mcp.protocol.version": ctx.protocol_version,
+            "mcp.session.id": str(self._log.fingerprint(session)) if session else None,
+            "jsonrpc.request.id": call_id,
+        }
+        return {name: value for name, told in known.items() if (value := name_of(told))}
 
 
 def _inbound_of(ctx: ServerRequestContext[Any, Any]) -> InboundUse | None:
@@ -130,12 +141,6 @@ def _call_of(ctx: ServerRequestContext[Any, Any]) -> tuple[str | None, dict[str,
         return None, {}
     arguments = params.get("arguments")
     return name_of(params.get("name")), cast("dict[str, Any]", arguments) if isinstance(arguments, dict) else {}
-
-
-def _attributes(ctx: ServerRequestContext[Any, Any], call_id: str | None) -> dict[str, Any]:
-    """Return what OpenTelemetry's conventions of MCP have a name for."""
-    known = {"mcp.method.name": ctx.method, "mcp.protocol.version": ctx.protocol_version, "jsonrpc.request.id": call_id}
-    return {name: value for name, told in known.items() if (value := name_of(told))}
 
 
 def _ended(result: HandlerResult) -> tuple[Outcome, str | None]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from counterfoil.audit.capture import HttpRequest, action_of
-from counterfoil.audit.capture.mcp import McpMessage, message_in_body, message_in_headers, message_of
+from counterfoil.audit.capture.mcp import McpMessage, message_in_body, message_in_headers, message_of, request_id_of
 
 URL = "https://mcp.example/mcp"
 VERSION = ("MCP-Protocol-Version", "2026-07-28")
@@ -20,10 +20,7 @@ CALL: dict[str, Any] = {
     "params": {
         "name": "pay",
         "arguments": {"amount": 4},
-        "_meta": {
-            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-            "traceparent": f"00-{'a' * 32}-{'b' * 16}-01",
-        },
+        "_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28"},
     },
 }
 
@@ -59,21 +56,12 @@ def test_a_name_that_cannot_be_told(headers: list[tuple[str, str]]) -> None:
 
 
 def test_the_body() -> None:
-    """It names the method, the tool, the call, the revision, the trace and the arguments."""
-    assert message_in_body(json.dumps(CALL).encode()) == McpMessage(
-        method="tools/call",
-        tool="pay",
-        request_id="3",
-        protocol_version="2026-07-28",
-        trace_id="a" * 32,
-        arguments={"amount": 4},
-    )
+    """It names the method, the tool and the revision; an answer to something that the server asked names nothing."""
+    assert message_in_body(json.dumps(CALL).encode()) == McpMessage("tools/call", "pay", "2026-07-28")
     opening = {"id": "a", "method": "initialize", "params": {"protocolVersion": "2025-11-25"}}
-    assert message_in_body(json.dumps(opening).encode()) == McpMessage(
-        method="initialize", request_id="a", protocol_version="2025-11-25"
-    )
+    assert message_in_body(json.dumps(opening).encode()) == McpMessage("initialize", None, "2025-11-25")
     answer = {"jsonrpc": "2.0", "id": 1, "result": {"action": "accept"}}
-    assert message_in_body(json.dumps(answer).encode()) == McpMessage(request_id="1")
+    assert message_in_body(json.dumps(answer).encode()) == McpMessage()
 
 
 @pytest.mark.parametrize(
@@ -99,20 +87,21 @@ def test_no_message(body: bytes) -> None:
     [
         {"method": 3, "params": [], "id": None},
         {"method": "tools/call", "params": {"name": {"x": 1}, "arguments": [1], "_meta": 4}, "id": True},
-        {"method": "tools/call", "params": {"name": "", "_meta": {"traceparent": f"00-{'0' * 32}-{'b' * 16}-01"}}},
-        {"method": "x\x00", "id": 10**30},
+        {"method": "tools/call", "params": {"name": "", "_meta": {"io.modelcontextprotocol/protocolVersion": 7}}},
+        {"method": "x\x00"},
     ],
 )
 def test_members_of_the_wrong_kind(message: dict[str, Any]) -> None:
     """Each is left out, and the rest is read."""
     read = message_in_body(json.dumps(message).encode())
     assert read
-    assert (read.tool, read.request_id, read.trace_id) == (None, None, None)
+    assert (read.tool, read.protocol_version) == (None, None)
 
 
-def test_it_shows_no_argument() -> None:
-    """The arguments may be secret: no ``repr`` shows them."""
-    assert "amount" not in repr(message_in_body(json.dumps(CALL).encode()))
+def test_the_id_of_a_request() -> None:
+    """A JSON-RPC id is a text or an integer; whatever else stands there is none."""
+    assert [request_id_of(each) for each in (3, -1, "a")] == ["3", "-1", "a"]
+    assert {request_id_of(each) for each in (None, True, 1.5, 10**30, "", [1], "\x00")} == {None}
 
 
 def test_what_the_action_is_called() -> None:

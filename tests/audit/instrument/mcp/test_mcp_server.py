@@ -9,16 +9,27 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
+from mcp.client import Client
+from mcp.server import Server
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.shared.exceptions import MCPError
-from mcp_types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
+from mcp_types import (
+    CallToolResult,
+    ElicitRequest,
+    ElicitRequestFormParams,
+    ElicitResult,
+    InputRequiredResult,
+    ListToolsResult,
+)
+from mcp_types import Tool as McpTool
 
+from counterfoil.audit.instrument.asgi import AuditMiddleware
 from counterfoil.audit.instrument.httpx2 import AsyncAuditTransport, AuditTransport
 from counterfoil.audit.instrument.mcp_client import call_tool
-from counterfoil.audit.instrument.mcp_server import audited_app
+from counterfoil.audit.instrument.mcp_server import AuditToolCalls, audited_app
 from counterfoil.audit.instrument.mcp_verifier import AuditTokenVerifier
-from counterfoil.schemas import Basis, Observer, Phase
+from counterfoil.schemas import Basis, Fingerprint, Observer, Phase, Tool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +38,6 @@ if TYPE_CHECKING:
 
     from conftest import World
 
-    from counterfoil.audit.instrument.asgi import AuditMiddleware
     from counterfoil.schemas import CredentialUse
 
     Busy = Callable[[], AbstractContextManager[None]]
@@ -158,6 +168,103 @@ def test_every_request_is_recorded(mode: str, answers: str, world: World, office
     names = {use.action.name for use in ended}
     assert {"tools/list", "read_mail"} <= names
     assert ({"server/discover"} if mode == "auto" else {"initialize", "GET /mcp", "DELETE /mcp"}) <= names
+
+
+def test_one_session(world: World, office: Office) -> None:
+    """A session (before 2026-07-28) is known by a fingerprint: whoever knows its id could ride on it."""
+
+    async def agent() -> None:
+        async with world.connect("legacy") as client:
+            for _ in range(2):
+                await client.call_tool("read_mail", {"folder": "inbox"})
+
+    with world.serve(built(world, office)):
+        asyncio.run(agent())
+    sessions = {
+        Fingerprint(str(use.context.attributes["mcp.session.id"])) for use in world.told(SERVER, tool="read_mail")
+    }
+    assert len(sessions) == 1
+
+
+def test_a_server_that_asks_for_nothing(world: World, office: Office) -> None:
+    """Without authorization of its own a server still sees what it is presented, and a tool what came in."""
+    server = MCPServer("open house", log_level="CRITICAL")
+    server.add_tool(office.read_mail)
+
+    async def agent() -> None:
+        async with world.connect() as client:
+            await client.call_tool("read_mail", {"folder": "inbox"})
+
+    with world.serve(audited_app(server, world.log)):
+        asyncio.run(agent())
+    (use,) = world.told(SERVER, tool="read_mail")
+    assert (use.token.basis, use.proof.checks, use.resource.accepted_audiences) == ("unverified_claims", (), ())
+    sent = [each for each in world.told(AGENT) if each.resource.uri == UPSTREAM]
+    assert [each.context.inbound for each in sent] == [use.token.fingerprint]
+
+
+def test_without_http(world: World, office: Office) -> None:
+    """In one process, or over stdio, there is no credential; what a tool sends still says of which call it is part."""
+    server = MCPServer("post office", log_level="CRITICAL", middleware=[AuditToolCalls(world.log, "post office")])
+    server.add_tool(office.read_mail)
+
+    async def agent() -> None:
+        for mode in ("auto", "legacy"):
+            async with Client(server, mode=mode) as client:
+                await client.call_tool("read_mail", {"folder": mode})
+
+    asyncio.run(agent())
+    assert world.told(SERVER) == []
+    digests = [use.action.arguments_digest for use in world.told(AGENT, tool="read_mail")]
+    assert digests == [world.log.arguments_digest("read_mail", {"folder": mode}) for mode in ("auto", "legacy")]
+
+
+def test_a_low_level_server(world: World, office: Office) -> None:
+    """There the SDK lists the tools by itself before it calls one, in the same request: the call is recorded."""
+
+    async def list_tools(_context: Any, _params: Any) -> ListToolsResult:
+        return ListToolsResult(tools=[McpTool(name="read_mail", input_schema={"type": "object"})])
+
+    async def run_tool(_context: Any, params: Any) -> CallToolResult:
+        await office.read_mail(params.arguments["folder"])
+        return CallToolResult(content=[])
+
+    server = Server("basement", on_list_tools=list_tools, on_call_tool=run_tool)
+    server.middleware.append(AuditToolCalls(world.log, server.name))
+    app = AuditMiddleware(server.streamable_http_app(json_response=True), world.log)
+    with world.serve(app):
+        assert request(world, f"Bearer {world.token()}").status_code == 200
+    (use,) = world.told(SERVER)
+    assert (use.action.name, use.context.tool) == ("read_mail", Tool(name="read_mail", call_id="7", server="basement"))
+    assert use.action.arguments_digest == world.log.arguments_digest("read_mail", {"folder": "inbox"})
+
+
+def test_a_tool_that_reports_progress(world: World) -> None:
+    """A stream reaches the client as it is made, and the outcome follows once it has ended."""
+    seen: list[tuple[float, list[CredentialUse]]] = []
+
+    async def slowly(ctx: Context) -> str:
+        """Take two steps."""
+        for step in (1, 2):
+            await ctx.report_progress(step)
+            await asyncio.sleep(0.3)
+        return "done"
+
+    async def note(progress: float, total: float | None, message: str | None) -> None:
+        assert (total, message) == (None, None)
+        seen.append((progress, world.told(SERVER, tool="slowly")))
+
+    async def agent() -> None:
+        async with world.connect() as client:
+            await client.call_tool("slowly", progress_callback=note)
+
+    verifier = AuditTokenVerifier(world, world.auth, basis=Basis.VERIFIED_JWT)
+    server = MCPServer("post office", token_verifier=verifier, auth=world.auth, log_level="CRITICAL")
+    server.add_tool(slowly)
+    with world.serve(audited_app(server, world.log, verifier)):
+        asyncio.run(agent())
+    assert seen == [(1.0, []), (2.0, [])]
+    assert [use.action.outcome for use in world.told(SERVER, tool="slowly")] == ["executed"]
 
 
 def request(world: World, authorization: str | None, *, tool: str = "read_mail", **message: Any) -> httpx2.Response:
