@@ -82,7 +82,7 @@ def test_a_server_that_agents_reach_by_other_ways(story: Story) -> None:
 def test_a_record_with_a_hole_accuses_nobody(story: Story) -> None:
     """The agent lost an entry around that time: it may have been the one that is missing."""
     story.call()
-    story.agent._next_number()  # pyright: ignore[reportPrivateUsage] -- a number that nothing is recorded under
+    story.agent.next_number()  # that nothing is recorded under
     seen = story.served()
     story.call()
     (verdict,) = story.incident().verdicts
