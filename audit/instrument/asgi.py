@@ -17,6 +17,7 @@ Of a WebSocket the handshake is recorded: intent before it, outcome when it is a
 
 from __future__ import annotations
 
+import re
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -37,13 +38,15 @@ if TYPE_CHECKING:
 
 _RECORDED: Final = frozenset({"http", "websocket"})
 _UNAVAILABLE: Final = Refusal(503)
+_ORIGIN: Final = re.compile(r"https?://[^/?#@]+")
 
 
 class AuditMiddleware:
     """Records each credential that is presented to ``app``; with ``verify`` also decides whether ``app`` may run.
 
-    ``resource`` is the base URL under which clients know the server. Without it the target URI is taken from the
-    ``Host`` field, which is the sender's word, and recorded as such. ``trusted_hops`` are addresses or networks of
+    ``resource`` is the base URL under which clients know the server: path ``/`` of ``app`` is there. Without it the
+    origin of what ``verify`` protects serves, if that is a URL; else the target URI is taken from the ``Host`` field,
+    which is the sender's word, and recorded as such. ``trusted_hops`` are addresses or networks of
     proxies: from them ``Forwarded`` and ``Client-Cert`` are believed. The server must then give the address of the
     connection, not one that it took from a header (uvicorn: ``proxy_headers=False``).
 
@@ -65,7 +68,7 @@ class AuditMiddleware:
     ) -> None:
         self._app = app
         self._log = log
-        self._surroundings = Surroundings(resource, trusted_hops)
+        self._surroundings = Surroundings(resource or _origin(verify), trusted_hops)
         self._verify = verify
         self._anonymous_refusals = anonymous_refusals
 
@@ -81,7 +84,9 @@ class AuditMiddleware:
             diagnostics().error("a request could not be examined", error=type(error).__name__)
             await answer.refuse(_UNAVAILABLE)
             return
-        if exchange.refusal:
+        if exchange.document is not None:
+            await answer.give(exchange.document)
+        elif exchange.refusal:
             await answer.refuse(await _recorded(exchange, exchange.refusal))
         else:
             scope.setdefault("state", {})["counterfoil"] = exchange.inbound
@@ -121,6 +126,12 @@ class AuditMiddleware:
             raise
         finally:
             await exchange.end(answer, scope, raised)
+
+
+def _origin(verifier: Verifier | None) -> str | None:
+    """Return the origin of what a verifier protects, so that no sender says under which name it was reached."""
+    named = (_ORIGIN.match(each) for each in (verifier.accepted_audiences if verifier else ()))
+    return next((each[0] for each in named if each), None)
 
 
 async def _recorded(exchange: Exchange, refusal: Refusal) -> Refusal:

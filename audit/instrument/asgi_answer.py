@@ -68,6 +68,13 @@ class Answer:
         await self._send({"type": f"{kind}.start", "status": refusal.status, "headers": headers})
         await self._send({"type": f"{kind}.body", "body": b""})
 
+    async def give(self, document: bytes) -> None:
+        """Answer with a JSON document."""
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(document))]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        body = b"" if self._scope.get("method") == "HEAD" else document
+        await self._send({"type": "http.response.body", "body": body})
+
 
 def _values(message: Message, name: bytes) -> list[str]:
     headers: list[Any] = list(message.get("headers", ()))

@@ -52,6 +52,7 @@ class Exchange:
         self._resource = _resource(received, verifier)
         self.inbound = InboundUse(received, log.fingerprint_key, verdict)
         self.refusal: Refusal | None = verdict.refusal if verdict else None
+        self.document: bytes | None = verdict.document if verdict else None
         self.headers: Headers = verdict.headers if verdict else ()
         shown = len(self.inbound.credentials)
         self.uses = [self._use(index) for index in range(shown or bool(anonymous and self.refusal))]

@@ -55,12 +55,14 @@ class InboundUse:
         self._received = received
         self._key = key
         self.claims: Mapping[str, Any] = verdict.claims if verdict else {}
+        self.proof = Proof()
         self.tool: Tool | None = None
         self.action = HostAction()
         self.accepted_audiences: tuple[str, ...] = ()
         self._capture(verdict.facts if verdict else None)
         if verdict and verdict.proof:
-            self.proof = verdict.proof
+            marks = {"proof_digest": self.proof.proof_digest, "proof_id": self.proof.proof_id}
+            self.proof = verdict.proof if verdict.proof.proof_digest else verdict.proof.model_copy(update=marks)
             self._verified(verdict.verified)
 
     def _capture(self, facts: TokenFacts | None) -> None:

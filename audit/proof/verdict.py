@@ -46,6 +46,8 @@ class Verdict:
     """The verified claims, or the introspection response; empty where the request is refused."""
     headers: Headers = ()
     """What the answer carries besides its own: a nonce for the next proof (RFC 9449 §8.2)."""
+    document: bytes | None = None
+    """The protected-resource metadata, where the request asks for it (RFC 9728 §3.2): JSON, the whole answer."""
 
     def __repr__(self) -> str:
         return f"<Verdict, refused with {self.refusal.status}>" if self.refusal else "<Verdict, passed>"

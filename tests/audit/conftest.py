@@ -294,3 +294,50 @@ def stranger(sender: DpopSender) -> DpopSender:
     from joserfc.jwk import ECKey
 
     return DpopSender(ECKey.generate_key("P-256"), "ES256", token=sender.token)
+
+
+class TokenIssuer:
+    """An authorization server with a signing key: it issues access tokens that are right, unless told otherwise."""
+
+    url = "https://as.example"
+    audience = "https://api.example"
+    now = DpopSender.now
+
+    def __init__(self, key: Any, alg: str = "ES256", kid: str = "k1") -> None:
+        self.key = key
+        self.alg = alg
+        self.kid = kid
+        self.jwk: dict[str, Any] = {**key.as_dict(private=False), "kid": kid, "use": "sig", "alg": alg}
+        self.jwks: dict[str, Any] = {"keys": [self.jwk]}
+
+    def claims(self, **changed: Any) -> dict[str, Any]:
+        """Return the claims of a right token (RFC 9068 §2.2). A member that is changed to ``...`` is left out."""
+        issued = int(self.now.timestamp())
+        right = {"iss": self.url, "aud": self.audience, "sub": "dana", "client_id": "agent", "scope": "mail:read"}
+        claims = {**right, "iat": issued, "exp": issued + 300, "jti": secrets.token_urlsafe(12), **changed}
+        return {name: value for name, value in claims.items() if value is not ...}
+
+    def header(self, **changed: Any) -> dict[str, Any]:
+        """Return the header of a right token. A member that is changed to ``...`` is left out."""
+        header = {"typ": "at+jwt", "alg": self.alg, "kid": self.kid, **changed}
+        return {name: value for name, value in header.items() if value is not ...}
+
+    def sign(self, header: object, claims: object) -> str:
+        """Sign whatever stands as header and claims; bytes are taken as they are."""
+        from joserfc.jws import JWSRegistry
+
+        signing_input = ".".join(map(DpopSender.encoded, (header, claims)))
+        signature = JWSRegistry.algorithms[self.alg].sign(signing_input.encode(), self.key)
+        return f"{signing_input}.{DpopSender.encoded(signature)}"
+
+    def token(self, header: dict[str, Any] | None = None, **claims: Any) -> str:
+        """Return a token that is right but for what is given."""
+        return self.sign(self.header(**(header or {})), self.claims(**claims))
+
+
+@pytest.fixture(scope="session")
+def issuer() -> TokenIssuer:
+    """Give an authorization server with a P-256 key."""
+    from joserfc.jwk import ECKey
+
+    return TokenIssuer(ECKey.generate_key("P-256"))
