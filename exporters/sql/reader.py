@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, and_, bindparam, case, exists, func, or_, 
 from sqlalchemy.dialects import sqlite
 
 from counterfoil.schemas import Entry
+from counterfoil.schemas.events import EVENT_TYPES
 
 from ..reach import Holder, Numbered
 from .faults import translated
@@ -25,13 +26,14 @@ if TYPE_CHECKING:
     from ..filter import Filter
 
 _UNSTATED: Final = {
-    "token_class": "unknown",
-    "binding_method": "unknown",
-    "proof_result": "unknown",
-    "outcome": "unknown",
-    "phase": "complete",
+    "token_class": ("token", "unknown"),
+    "binding_method": ("binding", "unknown"),
+    "proof_result": ("proof", "unknown"),
+    "outcome": ("action", "unknown"),
+    "phase": ("action", "complete"),
 }
-"""What a filter is to find where nobody stated anything: bodies hold only what was stated."""
+"""What a filter is to find where nobody stated anything, in events that have such a part: bodies hold only what was
+stated."""
 
 _PAGE: Final = 500
 _ROWS: Final = 2000
@@ -153,8 +155,9 @@ def _condition(name: str) -> ColumnElement[bool]:
         return question(value)
     column: ColumnElement[Any] = _entry.c[name]
     if name in _UNSTATED:
-        of_a_credential = or_(_entry.c.kind == "credential_use", _entry.c.kind == "credential_change")
-        column = func.coalesce(column, case((of_a_credential, _UNSTATED[name])))
+        part, default = _UNSTATED[name]
+        kinds = [kind for kind, event in EVENT_TYPES.items() if part in event.model_fields]
+        column = func.coalesce(column, case((or_(*(_entry.c.kind == kind for kind in kinds)), default)))
     return column == value
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from counterfoil.exporters.filter import Filter
-from counterfoil.exporters.sql import SqliteReader, SqliteWriter
+from counterfoil.exporters.sql import Pending, SqliteReader, SqliteWriter
 from counterfoil.schemas import (
     Action,
     Agent,
@@ -30,7 +30,10 @@ from counterfoil.schemas import (
     Thumbprint,
     Token,
     Tool,
+    canonical_bytes,
+    leaf_hash,
 )
+from counterfoil.schemas.events import EVENT_TYPES, stated
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -125,6 +128,36 @@ def test_a_filter_finds_what_it_names(
     assert _found(reader, **{name: value}) == [2]
     assert _found(reader, **{name: f"{value}x"}) == []
     assert _found(reader, **{name: "' OR 1=1 --"}) == []
+
+
+_NOTHING_STATED: dict[str, dict[str, Any]] = {
+    "credential_use": {"token": {}, "resource": {"uri": "urn:x"}, "action": {"name": "x"}},
+    "credential_change": {"change": "issued", "token": {}},
+    "approval": {"approval_id": "a", "state": "granted", "action": {"name": "x"}},
+    "compromise": {"leaked": "key"},
+    "log": {"change": "opened"},
+}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kinds"),
+    [
+        (Filter(token_class="unknown"), {"credential_use", "credential_change"}),
+        (Filter(binding_method="unknown"), {"credential_use", "credential_change"}),
+        (Filter(proof_result="unknown"), {"credential_use"}),
+        (Filter(outcome="unknown"), {"credential_use", "approval"}),
+        (Filter(phase="complete"), {"credential_use", "approval"}),
+    ],
+)
+def test_what_nobody_stated_is_found_as_it_is_read(
+    writer: SqliteWriter, reader: SqliteReader, wanted: Filter, kinds: set[str]
+) -> None:
+    """Unknown, in events of a kind that could say it: a change of a credential has neither proof nor outcome."""
+    for kind, parts in _NOTHING_STATED.items():
+        event = EVENT_TYPES[kind].model_validate(parts)
+        body = canonical_bytes(stated(event))
+        writer.append(Pending(str(event.context.event_id), body, leaf_hash(body)))
+    assert {entry.event.kind for entry in reader.find(wanted)} == kinds
 
 
 def test_what_cannot_be_stored_is_not_found(seal: Seal, writer: SqliteWriter, reader: SqliteReader) -> None:
