@@ -2,7 +2,7 @@
 
 ``docs/opentelemetry.md`` prints this table. Where OpenTelemetry has a convention its name is used, written out here,
 since the GenAI constants of the semantic-conventions package are deprecated; our own facts are under ``counterfoil.``.
-No name holds a word that the default scrubbers of Logfire and Sentry look for (auth, credential, session, jwt …).
+No name holds a word that the scrubbers in the SDKs of Logfire and Sentry look for (auth, credential, session, jwt …).
 Names of people (but for the approver), free text and free-form attributes stay in the log.
 """
 
