@@ -9,7 +9,7 @@ the same answer. Rules:
 2. A token with ``cnf`` is refused. MCP takes only ``Bearer``, and a bound token sent so is the downgrade of RFC 9449
    §7.2.
 3. A verifier that raises has refused. The SDK would answer 500.
-4. Time and scope are checked too, for the record; it is the SDK that refuses over them.
+4. A scope that is missing is recorded as a failed check, and left to the SDK, which answers 403 instead of 401.
 """
 
 from __future__ import annotations
@@ -55,15 +55,22 @@ if TYPE_CHECKING:
 
     from ..capture import HttpRequest
 
+_BAD: Final = frozenset({CheckOutcome.FAIL, CheckOutcome.ERROR})
+_TOLERATED: Final = frozenset({CheckId.TOKEN_SCOPE, CheckId.DPOP_SCHEME})  # of the latter ``accept_bound`` decides
 _AFTER_ACTIVE: Final = (CheckId.TOKEN_AUDIENCE, CheckId.TOKEN_TIME, CheckId.TOKEN_SCOPE)
 
 
 @runtime_checkable
 class CheckingVerifier(Protocol):
-    """A verifier that says how each of its checks ended, instead of yes or no."""
+    """A verifier that says how each of its checks ended, instead of yes or no. ``JwtTokenVerifier`` is one."""
 
-    async def check_token(self, token: str) -> tuple[AccessToken | None, tuple[Check, ...]]:
-        """Return the token's facts, or None where they are not to be trusted, and every check that was considered."""
+    async def check_token(
+        self, token: str, *, audiences: tuple[str, ...], scopes: tuple[str, ...], now: datetime
+    ) -> tuple[AccessToken | None, tuple[Check, ...]]:
+        """Return the token's facts, or None where they are not to be trusted, and every check that was considered.
+
+        ``audiences`` are the server's own identifiers, the first its URL; ``scopes`` what it asks for.
+        """
         ...
 
 
@@ -140,7 +147,7 @@ class AuditTokenVerifier:
         return Verdict(proof=decision.proof, facts=decision.facts, claims=claims or {})
 
     async def _decide(self, token: str, now: datetime) -> _Decision:
-        access, checks = await self._ask(token)
+        access, checks = await self._ask(token, now)
         if access is None:
             return _Decision(_digest(token), None, self._proof(checks, bound=False))
         claims = _claims_of(access, token)
@@ -148,15 +155,18 @@ class AuditTokenVerifier:
         said = {check.id for check in checks}
         checks = (*checks, *(check for check in mine if check.id not in said))
         bound = "cnf" in claims
-        refused = bound and not self._accept_bound
-        refused = refused or any(check.id is CheckId.TOKEN_AUDIENCE and _failed(check) for check in checks)
+        refused = (bound and not self._accept_bound) or any(
+            check.outcome in _BAD and check.id not in _TOLERATED for check in checks
+        )
         facts = _facts(access, claims, self._basis)
         return _Decision(_digest(token), None if refused else access, self._proof(checks, bound=bound), facts)
 
-    async def _ask(self, token: str) -> tuple[AccessToken | None, tuple[Check, ...]]:
+    async def _ask(self, token: str, now: datetime) -> tuple[AccessToken | None, tuple[Check, ...]]:
         try:
             if isinstance(self._inner, CheckingVerifier):
-                return await self._inner.check_token(token)
+                return await self._inner.check_token(
+                    token, audiences=self.accepted_audiences, scopes=self._scopes, now=now
+                )
             access = await self._inner.verify_token(token)
         except Exception as error:  # noqa: BLE001 -- fail closed; its message may show the token
             diagnostics().error("a token could not be verified", error=type(error).__name__)
@@ -250,10 +260,6 @@ def _active(outcome: CheckOutcome) -> tuple[Check, ...]:
 
 def _failure(check_id: CheckId, expected: str, observed: str) -> Check:
     return Check(id=check_id, outcome=CheckOutcome.FAIL, expected=name_of(expected), observed=name_of(observed))
-
-
-def _failed(check: Check) -> bool:
-    return check.outcome is CheckOutcome.FAIL
 
 
 def _canonical(identifier: str) -> str:

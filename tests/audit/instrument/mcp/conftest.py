@@ -51,6 +51,11 @@ class World:
         self.asked = 0
         """How often a token was verified."""
 
+    @property
+    def jwks(self) -> dict[str, Any]:
+        """The issuer's public keys."""
+        return {"keys": [self._key.as_dict(private=False)]}
+
     def token(self, **changes: Any) -> str:
         """Return an access token for the server that is good but for the changes."""
         claims = {"iss": ISSUER, "aud": self.url, "sub": "alice", "client_id": "mail-agent", "scope": "mail"}

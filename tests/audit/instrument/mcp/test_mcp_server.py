@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import threading
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
@@ -55,9 +56,12 @@ class Office:
         self._world = world
         self.own = secrets.token_urlsafe(32)
         """The server's own credential for what stands behind it."""
+        self.entered = threading.Event()
+        """Set once a tool that reads mail runs."""
 
     async def read_mail(self, folder: str, pause: float = 0) -> str:
         """Ask upstream with a credential of its own."""
+        self.entered.set()
         await asyncio.sleep(pause)
         await self._ask(self.own)
         return folder
@@ -463,9 +467,11 @@ def test_a_client_that_goes_away(mode: str, answers: str, outcomes: set[str], wo
     async def agent() -> None:
         async with world.connect(mode) as client:
             await client.list_tools()
-            call = asyncio.create_task(client.call_tool("read_mail", {"folder": "inbox", "pause": 1.0}))
-            await asyncio.sleep(0.4)
+            call = asyncio.create_task(client.call_tool("read_mail", {"folder": "inbox", "pause": 2.0}))
+            await asyncio.to_thread(office.entered.wait, 30)
             call.cancel()
+            await asyncio.wait([call])
+            await client.list_tools()  # by now the server has heard of it
 
     with world.serve(built(world, office, answers)):
         asyncio.run(agent())

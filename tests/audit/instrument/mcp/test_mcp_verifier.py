@@ -63,9 +63,13 @@ class Broken:
 class Checking:
     """A verifier that says how each of its checks ended."""
 
-    async def check_token(self, token: str) -> tuple[AccessToken | None, tuple[Check, ...]]:
+    async def check_token(
+        self, token: str, *, audiences: tuple[str, ...], scopes: tuple[str, ...], now: datetime
+    ) -> tuple[AccessToken | None, tuple[Check, ...]]:
         """Refuse over the issuer."""
+        assert (audiences, scopes) == ((RESOURCE,), ("mail",))
         assert token
+        assert now.tzinfo
         return None, (
             Check(id=CheckId.TOKEN_SIGNATURE, outcome=CheckOutcome.PASS),
             Check(id=CheckId.TOKEN_ISSUER, outcome=CheckOutcome.FAIL),
@@ -166,13 +170,13 @@ def test_a_server_without_a_resource() -> None:
 
 
 @pytest.mark.parametrize(
-    ("facts", "check"),
-    [({"expires_at": 1_700_000_000}, "token.time"), ({"scopes": ["calendar"]}, "token.scope")],
+    ("facts", "check", "given"),
+    [({"expires_at": 1_700_000_000}, "token.time", False), ({"scopes": ["calendar"]}, "token.scope", True)],
 )
-def test_what_the_sdk_refuses_by_itself(facts: dict[str, Any], check: str) -> None:
-    """The check has failed, and the SDK still gets the token: it is the one to answer 401 or 403."""
+def test_time_and_scope(facts: dict[str, Any], check: str, *, given: bool) -> None:
+    """The check has failed. Over a missing scope it is the SDK that refuses, since that is a 403."""
     verdict, accepted = decided(verifier(Inner(**facts)))
-    assert accepted
+    assert accepted is given
     assert [name for name, outcome in outcomes(verdict).items() if outcome == "fail"] == [check]
 
 
