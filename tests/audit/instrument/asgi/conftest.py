@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import socket
+import ssl
 import threading
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx2
 import pytest
 import uvicorn
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from counterfoil.schemas import CredentialUse, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
+    from pathlib import Path
 
     from counterfoil.audit import AuditLog
     from counterfoil.schemas import Entry, Event, UnlistedEvent
@@ -123,3 +133,73 @@ def http_scope(path: str = "/mail", **changes: Any) -> dict[str, Any]:
         "state": {},
         **changes,
     }
+
+
+class Authority:
+    """A certificate authority for one test, and what is made of its certificates. Everything is in files of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Authority {secrets.token_hex(4)}")])
+        constraints = x509.BasicConstraints(ca=True, path_length=0)
+        built = self._builder(self._name, self._key.public_key()).add_extension(constraints, critical=True)
+        usage = {name: name == "key_cert_sign" for name in _USAGES}
+        built = built.add_extension(x509.KeyUsage(**usage), critical=True)
+        self.file = folder / f"authority-{secrets.token_hex(4)}.pem"
+        self.file.write_bytes(built.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
+
+    def _builder(self, subject: x509.Name, key: Any) -> x509.CertificateBuilder:
+        now = datetime.now(UTC)
+        builder = x509.CertificateBuilder(self._name, subject, key, x509.random_serial_number())
+        return builder.not_valid_before(now - timedelta(minutes=1)).not_valid_after(now + timedelta(hours=1))
+
+    def issue(self, name: str) -> Path:
+        """Return a file with a certificate for the loopback, and its key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        host = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+        authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        built = self._builder(subject, key.public_key()).add_extension(host, critical=False)
+        signed = built.add_extension(authority, critical=False).sign(self._key, hashes.SHA256())
+        file = self._folder / f"{name}-{secrets.token_hex(4)}.pem"
+        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        file.write_bytes(signed.public_bytes(Encoding.PEM) + private)
+        return file
+
+    def server_options(self) -> dict[str, Any]:
+        """Return the options of a server that asks for a certificate, and takes clients without one too."""
+        own = str(self.issue("server"))
+        return {"ssl_certfile": own, "ssl_keyfile": own, "ssl_ca_certs": str(self.file), "ssl_cert_reqs": 1}
+
+    def client(self, certificate: Path | None = None) -> httpx2.Client:
+        """Return a client that trusts this authority, with a certificate if one is given."""
+        context = ssl.create_default_context(cafile=self.file)
+        if certificate:
+            context.load_cert_chain(certificate)
+        return httpx2.Client(verify=context, trust_env=False, timeout=10)
+
+    @staticmethod
+    def der(certificate: Path) -> bytes:
+        """Return the certificate of a file."""
+        return x509.load_pem_x509_certificate(certificate.read_bytes()).public_bytes(Encoding.DER)
+
+
+_USAGES = (
+    *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"),
+    *("key_cert_sign", "crl_sign", "encipher_only", "decipher_only"),
+)
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """Give a certificate authority."""
+    folder = tmp_path / "certificates"
+    folder.mkdir()
+    return Authority(folder)
+
+
+@pytest.fixture
+def make_authority() -> type[Authority]:
+    """Give the class, for another authority."""
+    return Authority
