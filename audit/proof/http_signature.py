@@ -57,7 +57,8 @@ class HttpSignaturePolicy:
     """What a server demands of a signature. Raises ``ConfigurationError`` for limits that nothing could keep to."""
 
     required: tuple[str, ...] = ("@method", "@target-uri")
-    """What has to be covered; a component with parameters is written as ``@query-param;name="id"``."""
+    """What has to be covered; a component with parameters is written as ``@query-param;name="id"``. Empty, if nobody
+    asks for anything: ``02`` is then not applicable."""
     label: str | None = None
     """Under which label it stands, if that is agreed."""
     tag: str | None = None
@@ -84,24 +85,25 @@ def inspect_http_signature(
     request: HttpRequest,
     *,
     now: datetime,
-    keys: Mapping[str, GivenKey],
+    keys: Mapping[str, GivenKey] | None,
     default_key: GivenKey | None = None,
     policy: HttpSignaturePolicy = _DEFAULT_POLICY,
 ) -> Inspection:
     """Check ``http_signature.01`` to ``07``. Whatever a client sends ends in an outcome.
 
-    ``now`` is the time of the check. ``keys`` has a key for each ``keyid``; ``default_key`` is that of signatures that
-    name none. A shared secret is given as bytes. Raises ``MissingExtra``, and ``ConfigurationError`` if ``now`` has no
-    zone.
+    ``now`` is the time of the check. ``keys`` has a key for each ``keyid``, None where none are at hand: the signature
+    is then not checked. ``default_key`` is that of signatures that name none. A shared secret is given as bytes. Raises
+    ``MissingExtra``, and ``ConfigurationError`` if ``now`` has no zone.
     """
     if now.utcoffset() is None:
         raise ConfigurationError("now has no time zone")
     outcomes = Outcomes(HTTP_SIGNATURE_CHECKS)
-    signed = _read(request, keys, policy, outcomes)
+    signed = _read(request, keys or {}, policy, outcomes)
     key = None
     if signed:
         _judge_coverage(signed, policy, outcomes)
-        key = _judge_key(signed, keys, default_key, outcomes)
+        if keys is not None:
+            key = _judge_key(signed, keys, default_key, outcomes)
         algorithm = _judge_algorithm(signed, key, policy, outcomes) if key else None
         _judge_time(signed, now.timestamp(), policy, outcomes)
         if key and algorithm:
@@ -110,17 +112,21 @@ def inspect_http_signature(
     return Inspection(
         mechanism=BindingMethod.HTTP_SIGNATURE,
         checks=outcomes.checks,
-        result=outcomes.result(_required(policy)),
+        result=outcomes.result(_required(outcomes, policy)),
         key=key.thumbprint if key else None,
         proof_digest=Sha256.of(signed.signature.bare.text[1:-1].encode("ascii")) if signed else None,
         replay_scope=ReplayScope.NONE,
     )
 
 
-def _required(policy: HttpSignaturePolicy) -> tuple[CheckId, ...]:
-    """Return what has to pass. The digest may be left unchecked where the caller did not ask for it."""
-    *others, digest = HTTP_SIGNATURE_CHECKS
-    return (*others, digest) if _DIGEST in policy.required else tuple(others)
+def _required(outcomes: Outcomes, policy: HttpSignaturePolicy) -> tuple[CheckId, ...]:
+    """Return what has to pass: what applies. The digest may stay unchecked where the caller did not ask for it."""
+    unasked = () if _DIGEST in policy.required else (CheckId.HTTP_SIGNATURE_CONTENT_DIGEST,)
+    return tuple(
+        each.id
+        for each in outcomes.checks
+        if each.outcome is not CheckOutcome.NOT_APPLICABLE and each.id not in unasked
+    )
 
 
 def _read(
@@ -139,6 +145,9 @@ def _read(
 
 def _judge_coverage(signed: MessageSignature, policy: HttpSignaturePolicy, outcomes: Outcomes) -> None:
     """Judge ``02``. A URI covers its parts, and its parts cover it; one member of a field does not cover the field."""
+    if not policy.required:
+        outcomes.settle(CheckId.HTTP_SIGNATURE_COVERAGE, CheckOutcome.NOT_APPLICABLE)
+        return
     covered = {part for component in signed.components for part in _PARTS.get(component, (component,))}
     missing = [each for each in policy.required if not covered.issuperset(_PARTS.get(each, (each,)))]
     outcomes.judge(CheckId.HTTP_SIGNATURE_COVERAGE, not missing, expected=", ".join(missing)[:MAX_NAME])

@@ -2,7 +2,8 @@
 
 A server knows more: that it verified the token, which nonces it gave, which proofs it has seen. So the binding is taken
 from what the token says of itself, unless the caller knows better, and the store of seen proofs is never asked: looking
-at a proof must not use it up (``dpop.13`` is ``not_performed``).
+at a proof must not use it up (``dpop.13`` is ``not_performed``). It also has keys: the issuer's of a workload identity,
+the sender's of a message signature. What needs them is ``not_performed`` here.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING
 from counterfoil.schemas import BindingMethod, TokenClass
 
 from .dpop import inspect_dpop
+from .http_signature import HttpSignaturePolicy, inspect_http_signature
 from .inspection import worst
 from .mtls import inspect_mtls
+from .wimse import inspect_wimse
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -45,7 +48,8 @@ class Known:
 def inspect_sent(request: HttpRequest, found: Credential, known: Known, *, checked_by: str) -> Credential:
     """Return one credential of a request with its proofs inspected; as it is, where it has none to inspect.
 
-    Raises ``MissingExtra`` where a DPoP proof is concerned, and ``ConfigurationError`` if ``now`` has no zone.
+    Raises ``MissingExtra`` where a DPoP or workload proof is concerned, and ``ConfigurationError`` if ``now`` has no
+    zone.
     """
     inspections = list(_inspections(request, found, known))
     if not inspections:
@@ -65,6 +69,11 @@ def _inspections(request: HttpRequest, found: Credential, known: Known) -> Itera
             certificate=known.certificate,
             confirmation=confirmation if confirmation.members else None,
         )
+    if found.token.token_class is TokenClass.HTTP_MESSAGE_SIGNATURE:
+        policy = HttpSignaturePolicy(required=(), label=found.token.names[0].removeprefix("label="), max_age=None)
+        yield inspect_http_signature(request, now=known.now, keys=None, policy=policy)
+    if found.token.token_class is TokenClass.WIT_WPT and request.values("workload-identity-token"):
+        yield inspect_wimse(request, now=known.now, issuer_keys=None)
 
 
 def _joined(proof: Proof, inspections: list[Inspection], checked_by: str) -> Proof:

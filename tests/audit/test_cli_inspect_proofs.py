@@ -13,8 +13,10 @@ import pytest
 
 from counterfoil.audit.capture import parse_raw_request
 from counterfoil.audit.proof.dpop import inspect_dpop
+from counterfoil.audit.proof.http_signature import HttpSignaturePolicy, inspect_http_signature
 from counterfoil.audit.proof.mtls import inspect_mtls
-from counterfoil.schemas import Confirmation, FingerprintKey, Thumbprint
+from counterfoil.audit.proof.wimse import inspect_wimse
+from counterfoil.schemas import CheckId, Confirmation, FingerprintKey, Thumbprint
 
 from .conftest import Ran, Run
 
@@ -80,6 +82,39 @@ def test_it_says_of_a_certificate_what_the_library_says(run: Run, tmp_path: Path
     ran = run("inspect", "--json", "--now", THEN.isoformat(), *options, stdin=raw)
     assert checks_in(ran) == told(expected)
     assert ran.code == (0 if shown else 1)
+
+
+def wimse_request() -> bytes:
+    """Return the request of the WIMSE drafts."""
+    wimse, head = VECTORS["wimse_draft"], "POST /path HTTP/1.1\nHost: workload.example.com\n"
+    authorization = f"Authorization: Bearer {wimse['access_token']}\n"
+    tokens = f"Workload-Identity-Token: {wimse['wit']}\nWorkload-Proof-Token: {wimse['wpt']}\n\n"
+    return f"{head}{authorization}{tokens}".encode()
+
+
+def test_it_says_of_a_workload_proof_what_the_library_says(run: Run) -> None:
+    """The checks are those of ``inspect_wimse`` without the issuer's keys, which are not at hand here."""
+    raw, now = wimse_request(), datetime.fromisoformat("2025-04-24T15:53:00Z")
+    expected = inspect_wimse(parse_raw_request(raw), now=now, issuer_keys=None)
+    ran = run("inspect", "--json", "--now", now.isoformat(), stdin=raw)
+    (event,) = [event for event in map(json.loads, ran.out.splitlines()) if event["token"]["token_class"] == "wit_wpt"]
+    assert (event["proof"]["checks"], event["proof"]["result"]) == (told(expected), "not_performed")
+    assert (ran.code, expected.failed) == (0, ())
+
+
+def test_it_says_of_message_signatures_what_the_library_says(run: Run) -> None:
+    """The checks of each label are those of ``inspect_http_signature`` without keys, of all that is covered."""
+    fields = (
+        'Signature-Input: a=("@method");keyid="k", b=("@path");created=1;expires=2\nSignature: a=:AAAA:, b=:BBBB:\n\n'
+    )
+    raw = f"GET / HTTP/1.1\nHost: api.example\n{fields}".encode()
+    ran = run("inspect", "--json", "--now", THEN.isoformat(), stdin=raw)
+    for label, line in zip("ab", ran.out.splitlines(), strict=True):
+        policy = HttpSignaturePolicy(required=(), label=label, max_age=None)
+        expected = inspect_http_signature(parse_raw_request(raw), now=THEN, keys=None, policy=policy)
+        assert json.loads(line)["proof"]["checks"] == told(expected)
+        assert expected.failed == ((CheckId.HTTP_SIGNATURE_TIME,) if label == "b" else ())
+    assert ran.code == 1
 
 
 def test_each_check_stands_with_its_section(run: Run) -> None:
