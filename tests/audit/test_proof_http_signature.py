@@ -236,6 +236,16 @@ def test_one_member_of_the_digest_binds_what_it_says() -> None:
     assert _check(request).failed == (COVERAGE,)
 
 
+def test_a_field_is_covered_in_any_spelling() -> None:
+    """As bytes, or strictly, a field is covered whole."""
+    for spelling, value in (("bs", f":{b64encode(b'mail-agent, v1').decode()}:"), ("sf", "mail-agent, v1")):
+        inner, base = _base({f'"x-agent";{spelling}': value}, PARAMETERS)
+        fields = {"x-agent": "mail-agent, v1", "signature-input": f"s={inner}"}
+        fields["signature"] = f"s=:{b64encode(ED25519.sign(base)).decode()}:"
+        request = HttpRequest("POST", URL, tuple(fields.items()), BODY)
+        assert _check(request, HttpSignaturePolicy(required=("x-agent",))).result == "pass"
+
+
 @pytest.mark.parametrize(
     ("parameters", "offset", "good"),
     [
@@ -247,6 +257,7 @@ def test_one_member_of_the_digest_binds_what_it_says() -> None:
         (";created={0};expires={1}", 9, True),
         (";created={0};expires={1}", 10, False),
         (";created={1};expires={0}", 0, False),
+        (";created={1};expires={2}", 0, False),
         (";created=-1", 0, False),
         (";created=999999999999999", 0, False),
         ("", 0, False),
@@ -256,7 +267,7 @@ def test_one_member_of_the_digest_binds_what_it_says() -> None:
 def test_it_was_made_lately(parameters: str, offset: float, *, good: bool) -> None:
     """A minute old at most, a little ahead at most, and not expired (§3.2.1)."""
     made = int(MADE.timestamp())
-    request = _signed(parameters.format(made, made + 10) + ';keyid="key-1"')
+    request = _signed(parameters.format(made, made + 10, made + 5) + ';keyid="key-1"')
     inspection = _check(request, now=MADE + timedelta(seconds=offset))
     assert inspection.failed == (() if good else (TIME,))
 

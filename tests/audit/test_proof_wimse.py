@@ -342,6 +342,11 @@ def test_the_proof_is_checked(inspection: Inspection, failed: list[CheckId]) -> 
     assert inspection.result == ("fail" if failed else "pass")
 
 
+def test_a_critical_extension_leaves_the_signature_open() -> None:
+    """What an extension that is not understood does to the signature is not known."""
+    assert _of_wpt({"crit": ["x"], "x": 1}).outcome(WPT_SIGNATURE) == "not_performed"
+
+
 def test_an_audience_of_the_deployment_is_accepted() -> None:
     """A name that the server goes by counts, whole and alone; a part of it does not."""
     wit = _wit()
