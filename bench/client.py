@@ -1,4 +1,4 @@
-"""What the HTTP client instrument adds to a request on the loopback: two durable entries, and checking a proof."""
+"""What the HTTP client instrument adds to a request on the loopback: two entries, and checking a proof."""
 
 from __future__ import annotations
 
@@ -37,25 +37,27 @@ class _Connection(socketserver.StreamRequestHandler):
 
 
 def measure(folder: Path) -> list[Figure]:
-    """Measure both, with a server in a process of its own."""
+    """Measure with a server in a process of its own."""
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Connection) as server:
         server.daemon_threads = True
         serving = multiprocessing.get_context("fork").Process(target=server.serve_forever, daemon=True)
         serving.start()
         url = f"http://127.0.0.1:{server.server_address[1]}/mail"
         try:
-            with AuditLog.open(folder / "client.db", fingerprint_key=KEY) as log:
-                return [_recorded(log, url), _inspected(log, url)]
+            with AuditLog.open(folder / "queued.db", fingerprint_key=KEY, delivery="queued") as log:
+                queued = _recorded(log, url, "queued")
+            with AuditLog.open(folder / "durable.db", fingerprint_key=KEY) as log:
+                return [_recorded(log, url, "durable"), queued, _inspected(log, url)]
         finally:
             serving.kill()
             serving.join()
 
 
-def _recorded(log: AuditLog, url: str) -> Figure:
+def _recorded(log: AuditLog, url: str, delivery: str) -> Figure:
     headers = {"Authorization": f"Bearer {secrets.token_urlsafe(32)}"}
     with httpx2.Client(trust_env=False) as plain, httpx2.Client(transport=AuditTransport(log)) as ours:
         measured, baseline = _both(ours, plain, url, headers)
-    what = "HTTP request on the loopback, intent and outcome durable"
+    what = f"HTTP request on the loopback, intent and outcome {delivery}"
     return Figure(what, micro(measured), f"not instrumented: {micro(baseline)}", f"{measured / baseline:.2f}")
 
 

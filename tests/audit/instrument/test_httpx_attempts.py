@@ -6,11 +6,13 @@ The server is real: it verifies every proof with joserfc and wants its nonce in 
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import json
 import secrets
 import threading
 import time
+import weakref
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -371,3 +373,20 @@ def test_no_sink_has_the_secrets(sender: Sender, address: Path, leaks: Callable[
     assert len(sender.key.proofs) == 2
     for each in (sender.token, *sender.key.proofs, *sender.server.nonces):
         assert leaks(each, address.parent) == []
+
+
+def test_nothing_is_kept_alive(library: Library, server: DpopServer, log: AuditLog, secret: str) -> None:
+    """What ties the attempts together goes with the requests: no request outlives its sender's interest in it."""
+    module, door = library
+    requests: list[weakref.ref[Any]] = []
+    flow = dpop(module, Key(), secret, again="extensions")
+
+    def remember(request: Any) -> None:
+        requests.append(weakref.ref(request))
+
+    with module.Client(transport=door.AuditTransport(log), event_hooks={"request": [remember]}) as client:
+        answers = [client.get(server.url + path, auth=flow, follow_redirects=True) for path in ("/mail", "/moved")]
+        assert len([each for each in requests if each()]) > 4
+        del answers
+        gc.collect()
+        assert [each for each in requests if each()] == []

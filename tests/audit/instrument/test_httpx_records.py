@@ -96,6 +96,38 @@ def test_what_was_answered(status: int, outcome: str, client: Client, server: Se
     assert (action.outcome, action.status_code) == (outcome, status)
 
 
+@pytest.mark.parametrize(
+    ("status", "challenges", "ended"),
+    [
+        (401, ['Bearer error="invalid_token"'], ("refused", "invalid_token")),
+        (403, ['Bearer scope="mail", error="insufficient_scope"'], ("refused", "insufficient_scope")),
+        (400, ['DPoP error="invalid_request", Bearer error="invalid_token"'], ("refused", "invalid_token")),
+        (401, ['DPoP error="invalid_dpop_proof"', "Bearer"], ("refused", "invalid_dpop_proof")),
+        (401, ["Bearer"], ("refused", None)),
+        (400, ["Bearer"], ("failed", None)),
+        (500, ['Bearer error="invalid_token"'], ("failed", None)),
+        (200, ['Bearer error="invalid_token"'], ("executed", None)),
+        (401, ['Bearer error="{secret}"'], ("refused", "_OTHER")),
+    ],
+)
+def test_why_it_was_refused(
+    status: int, challenges: list[str], ended: tuple[str, str | None], library: Library, recording: Recording
+) -> None:
+    """The error code of the scheme that was used is the type of the error; a server's echo of the token is not."""
+    module, door = library
+    secret = secrets.token_urlsafe(32)
+
+    def answer(_: object) -> Any:
+        fields = [("WWW-Authenticate", each.replace("{secret}", secret)) for each in challenges]
+        return module.Response(status, headers=fields)
+
+    with module.Client(transport=door.AuditTransport(recording.log, module.MockTransport(answer))) as client:
+        client.get("https://api.example/mail", headers={"Authorization": f"Bearer {secret}"})
+    outcome = recording.told()[1]
+    assert (outcome.action.outcome, outcome.action.error_type) == ended
+    assert secret not in outcome.model_dump_json()
+
+
 def test_a_server_that_is_not_there(client: Client, log: AuditLog, bearer: dict[str, str], told: Told) -> None:
     """The library's own exception comes out, and its class is the error type."""
     with socket.socket() as free:
