@@ -42,6 +42,12 @@ if TYPE_CHECKING:
 
 Told: TypeAlias = Callable[[], list[CredentialUse]]
 
+_PEM = serialization.Encoding.PEM
+_SIGNS = ("key_cert_sign", "crl_sign")
+_USES = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+_KEY_USAGE = x509.KeyUsage(
+    **dict.fromkeys(_SIGNS, True), **dict.fromkeys(_USES, False), encipher_only=False, decipher_only=False
+)
 _SPIFFE = "spiffe://example.org/mail-agent"
 
 
@@ -52,9 +58,9 @@ class Authority:
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Test authority")])
-        constraint = x509.BasicConstraints(ca=True, path_length=0)
+        extensions = x509.BasicConstraints(ca=True, path_length=0), _KEY_USAGE
         self.file = folder / "authority.pem"
-        self.file.write_bytes(self._signed(self._name, self._key.public_key(), constraint).public_bytes(_PEM))
+        self.file.write_bytes(self._signed(self._name, self._key.public_key(), *extensions).public_bytes(_PEM))
 
     def issue(self, subject: str, name: x509.GeneralName) -> Path:
         """Issue a certificate; the file has the private key first."""
@@ -67,19 +73,18 @@ class Authority:
         return file
 
     def _signed(
-        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, extension: x509.ExtensionType
+        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *extensions: x509.ExtensionType
     ) -> x509.Certificate:
+        """Sign a certificate with all that Python 3.13 wants to see in it (RFC 5280 §4.2)."""
         now = datetime.now(UTC)
-        return (
-            x509.CertificateBuilder(self._name, subject, key, x509.random_serial_number())
-            .not_valid_before(now - timedelta(minutes=1))
-            .not_valid_after(now + timedelta(hours=1))
-            .add_extension(extension, critical=False)
-            .sign(self._key, hashes.SHA256())
-        )
-
-
-_PEM = serialization.Encoding.PEM
+        builder = x509.CertificateBuilder(self._name, subject, key, x509.random_serial_number())
+        builder = builder.not_valid_before(now - timedelta(minutes=1)).not_valid_after(now + timedelta(hours=1))
+        authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        for each in (authority, x509.SubjectKeyIdentifier.from_public_key(key)):
+            builder = builder.add_extension(each, critical=False)
+        for each in extensions:
+            builder = builder.add_extension(each, critical=not isinstance(each, x509.SubjectAlternativeName))
+        return builder.sign(self._key, hashes.SHA256())
 
 
 class TlsServer(ThreadingHTTPServer):
@@ -145,6 +150,8 @@ def tls(tmp_path: Path) -> Iterator[Tls]:
     server_file = authority.issue("server", x509.IPAddress(ip_address("127.0.0.1")))
     file = authority.issue("client", x509.UniformResourceIdentifier(_SPIFFE))
     context, bare = (ssl.create_default_context(cafile=authority.file) for _ in range(2))
+    for each in (context, bare):
+        each.verify_flags |= ssl.VERIFY_X509_STRICT  # as Python 3.13 does by itself
     context.load_cert_chain(file)
     der = x509.load_pem_x509_certificate(file.read_bytes()).public_bytes(serialization.Encoding.DER)
     with (
