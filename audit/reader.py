@@ -10,6 +10,7 @@ from .integrity.verify import Verification, verify_chain
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator
+    from datetime import datetime
     from types import TracebackType
 
     from counterfoil.exporters.filter import Filter
@@ -58,15 +59,15 @@ class AuditReader:
         """Yield the entries that match ``wanted``, in the order in which they were recorded."""
         return self._store.find(wanted, limit=limit)
 
-    def incident(self, subject: str) -> Incident:
+    def incident(self, subject: str, *, since: datetime | None = None, until: datetime | None = None) -> Incident:
         """Gather what is known about a credential or key (its fingerprint or thumbprint), an approval, trace or task.
 
-        The id of an event stands for the credential, key or approval that it names. Raises ``InvalidEvent`` for what
-        the log does not know.
+        The id of an event stands for the credential, key or approval that it names. ``since`` and ``until`` (not
+        included) bound the time. Raises ``InvalidEvent`` for what the log does not know.
         """
         from .review.incident import gather_incident
 
-        return gather_incident(self._store, subject)
+        return gather_incident(self._store, subject, since=since, until=until)
 
     def verify(self, *, on_progress: Callable[[int], None] | None = None) -> Verification:
         """Check chain and sequence of the whole log, streaming."""

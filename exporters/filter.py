@@ -30,6 +30,12 @@ class Filter:
     trace_id: str | None = None
     use_id: str | None = None
     approval_id: str | None = None
+    requirement: str | None = None
+    """Whether an approval was required: of a use, or of a question."""
+    decision: str | None = None
+    """How the approval behind a use ended."""
+    passed_through: bool = False
+    """Only what was sent with the very credential that was being served."""
     proof_result: str | None = None
     proof_id: str | None = None
     checks: Mapping[str, str] | None = None

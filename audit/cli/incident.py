@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import AsJson, Db
+from .options import AsJson, Db, moment_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,6 +23,8 @@ def incident(
         ),
     ],
     db: Db = None,
+    since: Annotated[str | None, typer.Option(help="What happened at this time or later (RFC 3339).")] = None,
+    until: Annotated[str | None, typer.Option(help="What happened before this time (RFC 3339).")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell the story of one credential, key, approval, trace or task.
@@ -34,8 +36,9 @@ def incident(
 
     from .render import plain_json
 
+    times = [moment_in(each) if each else None for each in (since, until)]
     with AuditReader.open(db) as reader:
-        found = reader.incident(subject)
+        found = reader.incident(subject, since=times[0], until=times[1])
         if as_json:
             typer.echo(plain_json(_as_json(found)))
         else:

@@ -64,10 +64,8 @@ def _require_check(check: str, option: str) -> None:
     raise typer.BadParameter(f"this is no check id; {hint}", param_hint=option)
 
 
-def parse_time(text: str) -> str:
-    """Return an RFC 3339 time as the log writes it. A time without a zone is wrong use."""
-    from counterfoil.schemas.values import rfc3339
-
+def moment_in(text: str) -> datetime:
+    """Return the moment of an RFC 3339 time, in UTC. A time without a zone is wrong use."""
     try:
         moment = datetime.fromisoformat(text)
         in_utc = moment.astimezone(UTC)
@@ -75,4 +73,11 @@ def parse_time(text: str) -> str:
         raise typer.BadParameter("expected an RFC 3339 time such as 2026-01-31T08:00:00Z") from None
     if moment.tzinfo is None:
         raise typer.BadParameter("the time has no zone; add Z or an offset")
-    return rfc3339(in_utc)
+    return in_utc
+
+
+def parse_time(text: str) -> str:
+    """Return an RFC 3339 time as the log writes it. A time without a zone is wrong use."""
+    from counterfoil.schemas.values import rfc3339
+
+    return rfc3339(moment_in(text))

@@ -31,6 +31,9 @@ def query(  # noqa: PLR0913 -- one option a filter
             help="Fingerprint of the credential that was being served meanwhile.", callback=a_digest("Fingerprint")
         ),
     ] = None,
+    passed_through: Annotated[
+        bool, typer.Option("--passed-through", help="Sent with the very credential that was being served.")
+    ] = False,
     key: Annotated[
         str | None,
         typer.Option(help="Thumbprint of the proof key or certificate.", callback=a_digest("Thumbprint")),
@@ -46,6 +49,10 @@ def query(  # noqa: PLR0913 -- one option a filter
     trace: Annotated[str | None, typer.Option(help="Trace id.")] = None,
     use: Annotated[str | None, typer.Option(help="Use id, joining intent and outcome.")] = None,
     approval: Annotated[str | None, typer.Option(help="Approval id.")] = None,
+    requirement: Annotated[
+        str | None, typer.Option(help="Whether an approval was required: required, not_required, unknown.")
+    ] = None,
+    decision: Annotated[str | None, typer.Option(help="How its approval ended, such as granted or none.")] = None,
     proof: Annotated[str | None, typer.Option(help="Result of the proof, such as fail.")] = None,
     proof_id: Annotated[str | None, typer.Option(help="Proof id.", callback=a_digest("Sha256"))] = None,
     failed_check: Annotated[
@@ -75,6 +82,7 @@ def query(  # noqa: PLR0913 -- one option a filter
     wanted = Filter(
         token_fingerprint=token,
         inbound=inbound,
+        passed_through=passed_through,
         key_thumbprint=key,
         token_class=token_class,
         binding_method=binding,
@@ -87,6 +95,8 @@ def query(  # noqa: PLR0913 -- one option a filter
         trace_id=trace,
         use_id=use,
         approval_id=approval,
+        requirement=requirement,
+        decision=decision,
         proof_result=proof,
         proof_id=proof_id,
         checks=checks or None,

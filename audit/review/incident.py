@@ -1,12 +1,13 @@
 """An incident: everything recorded about one subject, in order, from both sides, with what stands out and who sent it.
 
-The subject is a credential, a key, an approval, a trace or a task. Of the last three only the agent's side may carry
-the name; the resource servers' stubs are found by credential, proof and time.
+The subject is a credential, a key, an approval, a trace or a task. A credential that is in use all day is told within
+bounds of time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -24,8 +25,9 @@ from counterfoil.schemas import (
 from counterfoil.schemas.values import Fingerprint, Thumbprint, rfc3339
 
 from .completeness import recorded_whole
+from .counterparts import with_counterparts
 from .evidence import Evidence, Held
-from .pairing import SLACK, Sighting, paired
+from .pairing import Sighting, paired
 from .remarks import remarks_on
 from .verdict import verdicts_on
 
@@ -86,19 +88,22 @@ class Incident:
     """Who sent what stands out, by the stubs."""
 
 
-def gather_incident(store: Finder, subject: str) -> Incident:
+def gather_incident(
+    store: Finder, subject: str, *, since: datetime | None = None, until: datetime | None = None
+) -> Incident:
     """Gather an incident from a token fingerprint, a key thumbprint, an approval id, a trace id, a task or an event id.
 
-    The id of an event stands for the credential, the key or the approval that it names. Raises ``InvalidEvent`` for
-    what is nothing of the kind.
+    The id of an event stands for the credential, the key or the approval that it names. ``since`` and ``until`` (not
+    included) bound the time in which something happened. Raises ``InvalidEvent`` for what is nothing of the kind.
     """
     about, value = _meant(store, subject)
-    entries = list(store.find(_filter(about, value)))
-    sightings = paired(entries) if about in {About.CREDENTIAL, About.KEY} else _with_counterparts(store, entries)
-    timeline = tuple(each for each in sightings if not isinstance(each.entry.event, ApprovalEvent))
+    entries = list(store.find(_filter(about, value, since, until)))
+    sightings = paired(entries) if about in {About.CREDENTIAL, About.KEY} else with_counterparts(store, entries)
+    within = [each for each in sightings if _is_within(each.entry, since, until)]
+    timeline = tuple(each for each in within if not isinstance(each.entry.event, ApprovalEvent))
     evidence = Evidence(
         sightings=timeline,
-        approvals=tuple(_approvals(store, entries)),
+        approvals=tuple(_approvals(store, (each.entry for each in within))),
         held=tuple(_held(store, timeline)),
         whole=recorded_whole(store, _producers(timeline), [each.entry.seq for each in timeline if each.alone]),
     )
@@ -115,9 +120,22 @@ _MEMBERS: Final = {
 """The member of ``Filter`` that finds each."""
 
 
-def _filter(about: About, value: str) -> Filter:
+_MARGIN: Final = timedelta(minutes=5)
+"""Around a bounded time, so that a stub at its edge finds its counterpart on the other side of it."""
+
+
+def _filter(about: About, value: str, since: datetime | None = None, until: datetime | None = None) -> Filter:
     members: dict[str, Any] = {_MEMBERS[about]: value}
+    if since:
+        members["since"] = rfc3339(since - _MARGIN)
+    if until:
+        members["until"] = rfc3339(until + _MARGIN)
     return Filter(**members)
+
+
+def _is_within(entry: Entry, since: datetime | None, until: datetime | None) -> bool:
+    moment = entry.event.context.occurred_at or entry.event.context.recorded_at
+    return moment is None or ((since is None or moment >= since) and (until is None or moment < until))
 
 
 def _meant(store: Finder, subject: str) -> tuple[About, str]:
@@ -153,40 +171,7 @@ def _named_by_event(entry: Entry | None) -> tuple[About, str] | None:
     return (About.KEY, key) if key else None
 
 
-def _with_counterparts(store: Finder, entries: list[Entry]) -> tuple[Sighting, ...]:
-    """Pair entries with stubs that do not carry the subject's name, and leave out what belongs to others."""
-    uses = [(entry, event) for entry in entries if isinstance(event := entry.event, CredentialUse)]
-    proofs = {use.proof.proof_id for _, use in uses if use.proof.proof_id}
-    around = {entry.seq: entry for entry in entries}
-    for wanted in _around([use for _, use in uses], proofs):
-        around |= {entry.seq: entry for entry in store.find(wanted)}
-    own = {entry.seq for entry in entries}
-    return tuple(
-        each
-        for each in paired(around[seq] for seq in sorted(around))
-        if each.entry.seq in own
-        or each.counterpart in own
-        or (each.repeats and each.use and each.use.proof.proof_id in proofs)
-    )
-
-
-def _around(uses: Sequence[CredentialUse], proofs: Iterable[str]) -> Iterator[Filter]:
-    """Yield where the other side's stubs may be: the same credential at the time, and the same proofs at any."""
-    moments = [
-        moment
-        for use in uses
-        for moment in (use.action.started_at, use.context.occurred_at or use.context.recorded_at)
-        if moment
-    ]
-    if moments:
-        since, until = rfc3339(min(moments) - 2 * SLACK), rfc3339(max(moments) + 2 * SLACK)
-        for fingerprint in sorted({use.token.fingerprint for use in uses if use.token.fingerprint}):
-            yield Filter(token_fingerprint=fingerprint, since=since, until=until)
-    for proof in sorted(proofs):
-        yield Filter(proof_id=proof)
-
-
-def _approvals(store: Finder, entries: list[Entry]) -> Iterator[Entry]:
+def _approvals(store: Finder, entries: Iterable[Entry]) -> Iterator[Entry]:
     ids = {approval_id for entry in entries if (approval_id := _approval_id(entry))}
     for approval_id in sorted(ids):
         yield from store.find(Filter(approval_id=approval_id, kind=Kind.APPROVAL))

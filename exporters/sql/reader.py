@@ -31,6 +31,8 @@ _UNSTATED: Final = {
     "proof_result": ("proof", "unknown"),
     "outcome": ("action", "unknown"),
     "phase": ("action", "complete"),
+    "requirement": ("approval", "unknown"),
+    "decision": ("approval", "none"),
 }
 """What a filter is to find where nobody stated anything, in events that have such a part: bodies hold only what was
 stated."""
@@ -75,7 +77,7 @@ class SqliteReader:
 
     def find(self, wanted: Filter, *, limit: int | None = None) -> Iterator[Entry]:
         """Yield the entries that match, in order. Short transactions, so that a slow reader pins no WAL."""
-        given = {name: value for name, value in asdict(wanted).items() if value is not None}
+        given = {name: value for name, value in asdict(wanted).items() if value is not None and value is not False}
         if "checks" in given:
             given["checks"] = json.dumps(given["checks"])
         statement, last = _statement(*given), 0
@@ -153,7 +155,7 @@ def _condition(name: str) -> ColumnElement[bool]:
     value: ColumnElement[Any] = bindparam(name)
     if question := _QUESTIONS.get(name):
         return question(value)
-    column: ColumnElement[Any] = _entry.c[name]
+    column: ColumnElement[Any] = _entry.c[name] if name in _entry.c else _first_of(*_PATHS[name])
     if name in _UNSTATED:
         part, default = _UNSTATED[name]
         kinds = [kind for kind, event in EVENT_TYPES.items() if part in event.model_fields]
@@ -161,8 +163,13 @@ def _condition(name: str) -> ColumnElement[bool]:
     return column == value
 
 
-def _inbound(value: ColumnElement[Any]) -> ColumnElement[bool]:
-    return func.json_extract(_entry.c.body, text("'$.context.inbound'")) == value
+def _first_of(*paths: str) -> ColumnElement[Any]:
+    found = [func.json_extract(_entry.c.body, text(f"'$.{path}'")) for path in paths]
+    return found[0] if len(found) == 1 else func.coalesce(*found)
+
+
+def _passed_through(_given: ColumnElement[Any]) -> ColumnElement[bool]:
+    return _first_of("context.inbound") == _entry.c.token_fingerprint
 
 
 def _one_audience(value: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -192,10 +199,17 @@ def _begins(column: ColumnElement[Any], prefix: ColumnElement[Any]) -> ColumnEle
     return func.substr(column, 1, func.length(prefix)) == prefix
 
 
+_PATHS: Final = {
+    "inbound": ("context.inbound",),
+    "requirement": ("approval.requirement", "requirement"),
+    "decision": ("approval.decision",),
+}
+"""Where in the body the members of ``Filter`` stand that have no column of their own."""
+
 _QUESTIONS: Final[dict[str, Callable[[ColumnElement[Any]], ColumnElement[bool]]]] = {
     "since": lambda value: _entry.c.occurred_at >= value,
     "until": lambda value: _entry.c.occurred_at < value,
-    "inbound": _inbound,
+    "passed_through": _passed_through,
     "audience": _one_audience,
     "resource": _at_or_below,
     "checks": _every_check,

@@ -156,3 +156,11 @@ def test_a_raw_credential_is_refused_and_not_repeated(stolen: Fingerprint, secre
     ended = run("incident", f"Bearer {secret}")
     assert (ended.code, ended.out) == (1, "")
     assert secret not in ended.err
+
+
+def test_a_bounded_time(stolen: Fingerprint, run: Run) -> None:
+    """From ``--since`` on and before ``--until``; a time without a zone is wrong use."""
+    assert "  entry 3, " in run("incident", stolen, "--since", "2026-11-23T12:00:00Z").out
+    before = run("incident", stolen, "--until", "2026-11-23T12:00:00Z")
+    assert (before.code, before.out) == (0, "nothing is recorded about it\n")
+    assert run("incident", stolen, "--since", "2026-11-23T12:00:00").code == 2

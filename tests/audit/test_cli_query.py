@@ -20,11 +20,13 @@ from counterfoil.schemas import (
     CheckOutcome,
     Context,
     CredentialUse,
+    Decision,
     Observer,
     Outcome,
     Phase,
     Proof,
     ProofResult,
+    Requirement,
     Resource,
     Sha256,
     Thumbprint,
@@ -73,7 +75,7 @@ def wanted(log: AuditLog, a_use: MakeUse, secret: str) -> int:
         binding=Binding(method=BindingMethod.DPOP, key_thumbprint=_KEY),
         proof=Proof(result=ProofResult.FAIL, proof_id=_PROOF, checks=_CHECKS),
         resource=Resource(uri="https://a.example/mail/7"),
-        approval=Approval(approval_id="a-1"),
+        approval=Approval(approval_id="a-1", requirement=Requirement.REQUIRED, decision=Decision.DENIED),
         action=Action(name="send_mail", phase=Phase.OUTCOME, outcome=Outcome.REFUSED, status_code=403),
     )
     seq = log.record(full).seq
@@ -100,6 +102,8 @@ def _seqs(out: str) -> list[int]:
         ("--trace", "a" * 32),
         ("--use", _USE),
         ("--approval", "a-1"),
+        ("--requirement", "required"),
+        ("--decision", "denied"),
         ("--proof", "fail"),
         ("--proof-id", _PROOF),
         ("--failed-check", "dpop.12b_jkt"),
@@ -166,6 +170,22 @@ def test_the_credential_that_was_being_served(wanted: int, run: Run, log: AuditL
     """``--inbound`` finds what was sent while a credential was being served."""
     assert _seqs(run("query", "--json", "--inbound", log.fingerprint(f"{secret} inbound")).out) == [wanted]
     assert _seqs(run("query", "--json", "--inbound", log.fingerprint(secret)).out) == []
+
+
+def test_what_was_passed_through(wanted: int, run: Run, log: AuditLog, a_use: MakeUse, secret: str) -> None:
+    """Sent with the credential that was being served, and not with another meanwhile."""
+    assert _seqs(run("query", "--json", "--passed-through").out) == []
+    fingerprint = log.fingerprint(secret)
+    passed = log.record(a_use(token=Token(fingerprint=fingerprint), context=Context(inbound=fingerprint))).seq
+    assert _seqs(run("query", "--json", "--passed-through").out) == [passed]
+    assert passed != wanted
+
+
+def test_what_nobody_said_of_an_approval(wanted: int, run: Run) -> None:
+    """A use without a word on it is found as what it reads back as; an entry about the log is not."""
+    unsaid = _seqs(run("query", "--json", "--requirement", "unknown", "--decision", "none").out)
+    assert unsaid == [3, 5]
+    assert wanted == 4
 
 
 def test_times(wanted: int, run: Run) -> None:

@@ -75,7 +75,7 @@ _WANTED = _use(
     ),
     binding=Binding.model_validate({"method": "dpop", "key_thumbprint": _KEY}),
     proof=Proof.model_validate({"result": "fail", "proof_id": _PROOF}),
-    approval=Approval(approval_id="a-1"),
+    approval=Approval.model_validate({"approval_id": "a-1", "requirement": "required", "decision": "denied"}),
     action=Action.model_validate({"name": "send_mail", "phase": "outcome", "outcome": "refused"}),
 )
 
@@ -111,6 +111,8 @@ def _found(reader: SqliteReader, **wanted: Any) -> list[int]:
         ("trace_id", "a" * 32),
         ("use_id", _USE),
         ("approval_id", "a-1"),
+        ("requirement", "required"),
+        ("decision", "denied"),
         ("proof_result", "fail"),
         ("proof_id", _PROOF),
         ("outcome", "refused"),

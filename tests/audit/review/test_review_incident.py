@@ -270,3 +270,32 @@ def test_a_trace_leads_to_both_sides(story: Story) -> None:
     found = story.incident("AB" * 16)
     assert (found.about, found.subject) == ("trace", "ab" * 16)
     assert {each.entry.seq for each in found.timeline} == set(both)
+
+
+def test_a_bounded_time(story: Story) -> None:
+    """What happened in it, and the counterparts of what stands at its edge; not what happened before and after."""
+    story.call()
+    with story.sent() as use:
+        served = story.served()
+        middle = datetime.now(UTC)
+        use.status_code = 200
+    story.call()
+    told = story.reader.incident(str(story.token.fingerprint), until=middle).timeline
+    assert told[-1].entry.seq == served
+    assert (len(told), told[-1].alone) == (3, False)
+    rest = story.reader.incident(str(story.token.fingerprint), since=middle).timeline
+    assert rest[0].counterpart == served
+    assert len(rest) == 3
+
+
+def test_a_busy_credential_does_not_crowd_a_task(story: Story) -> None:
+    """Its uses at other times are not read as events: a damaged one among them is not even noticed."""
+    far = {"observer": "resource_server", "occurred_at": datetime(2030, 1, 1, tzinfo=UTC)}
+    with story.agent.scope(task="t-9"):
+        both = story.call()
+        context = Context.model_validate({"task": "t-9", "occurred_at": datetime(2031, 1, 1, tzinfo=UTC)})
+        last = story.agent.record(CredentialUse(**{**story.parts({}), "context": context})).seq
+    between = story.server.record(CredentialUse(**{**story.parts({}), "context": Context.model_validate(far)})).seq
+    seqs = [each.entry.seq for each in story.incident("t-9").timeline]
+    assert seqs == sorted([*both, last])
+    assert between not in seqs
