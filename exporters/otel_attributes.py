@@ -3,7 +3,7 @@
 ``docs/opentelemetry.md`` prints this table. Where OpenTelemetry has a convention its name is used, written out here,
 since the GenAI constants of the semantic-conventions package are deprecated; our own facts are under ``counterfoil.``.
 No name holds a word that the scrubbers in the SDKs of Logfire and Sentry look for (auth, credential, session, jwt …).
-Names of people (but for the approver), free text and free-form attributes stay in the log.
+Names of people (but for the approver), free text and free-form attributes (but for three of MCP's) stay in the log.
 """
 
 from __future__ import annotations
@@ -125,6 +125,16 @@ def _failed(subject: Subject) -> tuple[str, ...]:
     return _checks(subject, lambda check: check.outcome in {CheckOutcome.FAIL, CheckOutcome.ERROR})
 
 
+def _mcp(name: str, meaning: str) -> Attribute:
+    """Return the row of a name that the MCP instrument writes into the context, as the conventions of MCP have it."""
+
+    def told(subject: Subject) -> str | None:
+        value = subject.event.context.attributes.get(name)
+        return value if isinstance(value, str) else None
+
+    return Attribute(name, "string", f"`{name}` in context.attributes", meaning, told)
+
+
 ATTRIBUTES: Final = (
     # The entry, which makes the destination a witness of the log.
     Attribute("counterfoil.log.id", "string", "the log", "Which log, 32 hex digits.", lambda it: it.log_id),
@@ -172,6 +182,9 @@ ATTRIBUTES: Final = (
     Attribute("gen_ai.conversation.id", "string", "context.conversation", "The conversation."),
     Attribute("gen_ai.tool.name", "string", "context.tool.name", "The tool in whose call it happened."),
     Attribute("gen_ai.tool.call.id", "string", "context.tool.call_id", "That call."),
+    _mcp("mcp.method.name", "MCP convention: what a request to an MCP server asked for."),
+    _mcp("mcp.protocol.version", "MCP convention: the revision that it spoke."),
+    _mcp("jsonrpc.request.id", "MCP convention: the request."),
     Attribute("counterfoil.tool.server", "string", "context.tool.server", "The MCP server that offers the tool."),
     Attribute("counterfoil.agent.instance", "string", "context.agent.instance", "One running instance of the agent."),
     Attribute("counterfoil.task", "string", "context.task", "The task."),

@@ -50,6 +50,7 @@ NOON_TEXT = "2026-11-23T12:00:00.000000Z"
 LOG_ID = "00112233445566778899aabbccddeeff"
 EVENT_ID = UUID("01940000-0000-7000-8000-000000000001")
 USE_ID = UUID("01940000-0000-7000-8000-000000000002")
+MCP = {"mcp.method.name": "tools/call", "mcp.protocol.version": "2026-07-28", "jsonrpc.request.id": "7"}
 
 # Words that default scrubbers look for: Logfire 5.4 anywhere in a name, Sentry 2.75 as a whole name or its last part.
 # A quick guard: tests/scrubbers asks the scrubbers themselves, and about values too.
@@ -80,7 +81,7 @@ def full_use(key: FingerprintKey, **changes: Any) -> CredentialUse:
             peer="10.0.0.7:4711", task="t-42", tenant="acme", conversation="c-5",
             agent=Agent(id="a-1", name="mail agent", version="3", instance="i-9"),
             tool=Tool(name="send_mail", call_id="call-8", server="mail-server"),
-            principal=Principal(subject="alice", client_id="client-1"), attributes={"free": "form"},
+            principal=Principal(subject="alice", client_id="client-1"), attributes={"free": "form"} | MCP,
             producer=Producer(id="p-1", seq=3, pid=7, host="h", library="counterfoil/1"),
         ),
         "token": Token(
@@ -139,6 +140,7 @@ def test_a_use_says_all_of_this(key: FingerprintKey) -> None:
         "gen_ai.conversation.id": "c-5",
         "gen_ai.tool.name": "send_mail",
         "gen_ai.tool.call.id": "call-8",
+        **MCP,
         "counterfoil.tool.server": "mail-server",
         "counterfoil.agent.instance": "i-9",
         "counterfoil.task": "t-42",
@@ -309,7 +311,7 @@ def test_new_names_stand_in_a_namespace_of_our_own() -> None:
     assert {row.name for row in ATTRIBUTES} - ours == {
         "error.type", "gen_ai.agent.id", "gen_ai.agent.name", "gen_ai.agent.version", "gen_ai.conversation.id",
         "gen_ai.operation.name", "gen_ai.tool.call.id", "gen_ai.tool.name", "http.request.method",
-        "http.response.status_code", "server.address", "server.port", "url.path", "url.scheme",
+        "http.response.status_code", "server.address", "server.port", "url.path", "url.scheme", *MCP,
     }  # fmt: skip
 
 

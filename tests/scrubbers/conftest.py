@@ -27,6 +27,8 @@ TYPICAL: Final = {
     "counterfoil.entry.leaf_hash": "a0" * 32,
     "counterfoil.event.id": "01940000-0000-7000-8000-000000000001",
     "counterfoil.event.recorded_at": "2026-11-23T12:00:00.000000Z",
+    "mcp.method.name": "tools/call",
+    "mcp.protocol.version": "2026-07-28",
     "counterfoil.token.fingerprint": f"hmac:956ef0cd:{DIGEST}",
     "counterfoil.token.issuer": "https://as.example",
     "counterfoil.token.audience": ["https://api.example", "urn:example:mail"],

@@ -39,8 +39,7 @@ class World:
         self.log = log
         self._entries = entries
         self._key = ECKey.generate_key("P-256")
-        self._socket = socket.socket()
-        self._socket.bind(("127.0.0.1", 0))
+        self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/mcp"
         self.auth = AuthSettings(
             issuer_url=AnyHttpUrl(ISSUER),
