@@ -27,6 +27,7 @@ from counterfoil.schemas import (
     StoreError,
 )
 from counterfoil.schemas.entry import leaf_hash, sealed_bytes
+from counterfoil.schemas.part import complete_parts
 from counterfoil.schemas.values import rfc3339
 
 from .address import address_of
@@ -377,4 +378,4 @@ def _after_fork() -> None:
 
 
 _logs: weakref.WeakSet[AuditLog] = weakref.WeakSet()
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(before=complete_parts, after_in_child=_after_fork)

@@ -133,3 +133,16 @@ class _Described:
 
     def __repr__(self) -> str:
         return self._text
+
+
+def complete_parts() -> None:
+    """Build every part that was not used yet: parts are built when they first are, under a lock of Pydantic's.
+
+    To be called before a fork. A lock that another thread holds at that moment stays held in the child for ever.
+    """
+    waiting = [Part]
+    while waiting:
+        part = waiting.pop()
+        waiting += part.__subclasses__()
+        if not part.__pydantic_complete__:
+            part.model_rebuild()

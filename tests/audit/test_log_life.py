@@ -189,3 +189,23 @@ def test_a_failed_opening_leaves_nothing_open(address: Path, key: FingerprintKey
     AuditLog.open(address, fingerprint_key=key).close()
     assert threading.active_count() == before
     assert not list(address.parent.glob("audit.db-*"))
+
+
+def test_a_fork_finds_every_part_built() -> None:
+    """Parts are built when first used, under a lock; a fork at that moment would leave a child that waits for ever."""
+    script = """
+import os
+from counterfoil.audit.log import AuditLog
+from counterfoil.schemas.part import Part
+
+def unbuilt(part=Part):
+    own = [] if part.__pydantic_complete__ else [part.__name__]
+    return own + [name for each in part.__subclasses__() for name in unbuilt(each)]
+
+assert "CredentialUse" in unbuilt(), "nothing is left to build: this test shows nothing"
+pid = os.fork()
+if pid == 0:
+    os._exit(len(unbuilt()))
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
