@@ -51,5 +51,5 @@ def _require_extra() -> None:
 
     from counterfoil.schemas import MissingExtra
 
-    if not all(map(find_spec, ("httpx2", "joserfc", "starlette", "uvicorn"))):
+    if not all(map(find_spec, ("cryptography", "httpx2", "joserfc", "mcp", "starlette", "uvicorn"))):
         raise MissingExtra("demo")

@@ -16,24 +16,30 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from counterfoil.audit.demo.story import Approved, Reach, Story, Unaccounted, Use
+    from counterfoil.audit.demo.story import Approved, Reach, Refused, Story, Use
     from counterfoil.audit.integrity import Verification
+    from counterfoil.audit.review import Remark
 
 
 def print_story(story: Story, kept: Path | None) -> None:
     """Print it, with the next commands to try if the log was ``kept``."""
     out = Console(highlight=False)
     _say(out, *_INTRODUCTION)
-    _chapter(out, "The agent's work, as the agent recorded it", _work(story.work))
-    _chapter(
-        out, "How far each credential reached, and the uses of it that each side recorded", _reaches(story.reaches)
-    )
+    _chapter(out, "The agents' work, as they recorded it", _work(story.work))
+    _chapter(out, "How far each credential reached, and the requests with it that each side recorded")
+    out.print(_reaches(story.reaches))
     _say(out, *_spread(story.reaches))
     _chapter(out, "The approval")
     for approved in story.approved:
         _say(out, *_approval(approved))
-    _chapter(out, "What the API saw and no agent recorded", _unaccounted(story.unaccounted))
-    _say(out, *(_EXPLANATION if story.unaccounted else ["Nothing: the agent recorded every use that the API saw."]))
+    _chapter(out, "What was refused, and by which check", _refused(story.refused))
+    _chapter(out, "What else stands out")
+    for remark in story.remarks:
+        _say(out, *_remark(remark))
+    _chapter(out, "Accepted all the same: stolen, or induced? The stubs tell")
+    for verdict in story.verdicts:
+        _say(out, verdict.sentence)
+        _say(out, *verdict.reasons, indent=2)
     _chapter(out, "Is the record whole?")
     _say(out, *_verdict(story.verification))
     _chapter(out, "Ask the log yourself")
@@ -44,14 +50,9 @@ def print_story(story: Story, kept: Path | None) -> None:
 
 
 _INTRODUCTION = (
-    "Five processes on the loopback: an authorization server, an API, an agent, a thief, and their parent.",
-    "The first three recorded into one log, each by itself; the thief did not. What follows is read from that log.",
-)
-
-_EXPLANATION = (
-    "An agent that does not record here sent these, or somebody else holds the token. (The thief does: it found it in",
-    "the agent's tool trace.) Nothing ties a bearer token to its sender, so every check can pass; what tells the two",
-    "apart is the stub that is missing on the agent's side.",
+    "Six processes on the loopback, over TLS: an authorization server, an API, an MCP server, an agent, a thief, and",
+    "their parent. The first four recorded into one log, each by itself; the thief did not. What follows is read from",
+    "that log.",
 )
 
 
@@ -68,16 +69,18 @@ def _say(out: Console, *sentences: str, indent: int = 0) -> None:
 
 
 def _work(uses: Iterable[Use]) -> Table:
-    shown = table("seq", "task", "tenant", "tool", "credential", "request", "outcome")
+    shown = table("seq", "for", "tool", "credential", "request", "outcome")
     for use in uses:
         context, token_class = use.event.context, use.event.token.token_class
         tool = context.tool.name if context.tool else None
-        add_row(shown, use.seq, context.task, context.tenant, tool, token_class, _request(use), _outcome(use))
+        agent = context.agent.id if context.agent else None
+        task = f"{context.task} {context.tenant}" if context.task else agent
+        add_row(shown, use.seq, task, tool, token_class, _request(use), _outcome(use))
     return shown
 
 
 def _reaches(reaches: Iterable[Reach]) -> Table:
-    shown = table("credential", "class", "bound by", "tasks", "tenants", "agent", "API")
+    shown = table("credential", "class", "bound by", "tasks", "tenants", "agents", "servers")
     for reach in reaches:
         unequal = 0 < reach.by_resource_server != reach.by_agent
         add_row(
@@ -108,23 +111,26 @@ def _approval(approved: Approved) -> Iterator[str]:
     yield f"entry {approved.use.seq}: {_request(approved.use)} {_outcome(approved.use)}; {verdict}"
 
 
-def _unaccounted(unaccounted: Iterable[Unaccounted]) -> Table:
-    shown = table("seq", "credential", "request", "from", "outcome", "failed checks")
-    for each in unaccounted:
+def _refused(refused: Iterable[Refused]) -> Table:
+    shown = table("seq", "credential", "request", "checked by", "failed checks", "an agent's stub")
+    for each in refused:
         event = each.use.event
-        failed = ", ".join(each.failed) or "none"
-        credential = short(event.token.fingerprint)
         add_row(
             shown,
             each.use.seq,
-            credential,
+            short(event.token.fingerprint),
             _request(each.use),
-            event.context.peer,
-            _outcome(each.use),
-            failed,
-            style="red",
+            event.proof.checked_by,
+            ", ".join(each.failed),
+            "none" if each.alone else "yes",
+            style="red" if each.alone else None,
         )
     return shown
+
+
+def _remark(remark: Remark) -> Iterator[str]:
+    entries = ", ".join(map(str, remark.seqs))
+    yield f"{remark.severity}: {remark.sentence} ({remark.rule.id}; entries {entries})"
 
 
 def _verdict(found: Verification) -> Iterator[str]:
@@ -136,11 +142,11 @@ def _verdict(found: Verification) -> Iterator[str]:
 
 
 def _commands(story: Story, db: str) -> Iterator[str]:
-    for each in story.unaccounted[:1]:
-        fingerprint = each.use.event.token.fingerprint
-        yield f"counterfoil incident {fingerprint} --db {db}"
-        yield f"counterfoil query --token {fingerprint} --observer resource_server --db {db}"
-        yield f"counterfoil query --token {fingerprint} --observer agent --db {db}"
+    for subject in _subjects(story):
+        yield f"counterfoil incident {subject} --db {db}"
+    for each in story.refused[:1]:
+        yield f"counterfoil query --failed-check {each.failed[0]} --db {db}"
+    for each in [each for each in story.refused if each.alone][:1]:
         yield f"counterfoil show {each.use.seq} --db {db}"
     for approved in story.approved[:1]:
         event = approved.use.event
@@ -149,12 +155,20 @@ def _commands(story: Story, db: str) -> Iterator[str]:
     yield f"counterfoil verify --db {db}"
 
 
+def _subjects(story: Story) -> Iterator[str]:
+    """Yield the credentials that a verdict is about, in the order of the story."""
+    for incident in story.incidents:
+        if incident.verdicts:
+            yield incident.subject
+
+
 def _request(use: Use) -> str:
     action = use.event.action
-    path = (action.target or "").partition("://")[2].partition("/")[2]
+    path = (action.target or "").partition("://")[2].partition("/")[2].partition("?")[0]
     return f"{action.method} /{path}"
 
 
 def _outcome(use: Use) -> str:
     action = use.event.action
-    return f"{action.outcome} {action.status_code}" if action.status_code else action.outcome
+    outcome = f"{action.outcome} {action.status_code}" if action.status_code else action.outcome
+    return f"{outcome}, attempt {action.attempt}" if action.attempt else outcome

@@ -1,42 +1,40 @@
-"""An agent that does its work: three tasks for two tenants, with an access token, an API key and a session cookie.
+"""An agent that does its work: five tasks for two tenants, with five credentials.
 
 Two lines make it accountable: a transport that records every credential it sends, and a scope that says for which
-task and tenant. Its tool trace is as careless as many are, and keeps the Authorization header: that is the leak.
+task and tenant. Its tool trace is as careless as many are, and keeps the headers of every request: that is the leak.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
+import sys
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
 import httpx2
+from mcp.client import Client
+from mcp.client.streamable_http import streamable_http_client
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
 
-from counterfoil.schemas import (
-    Action,
-    Agent,
-    Approval,
-    ApprovalEvent,
-    ApprovalState,
-    AssertedBy,
-    Context,
-    CustodyStore,
-    Decision,
-    Isolation,
-    KeyCustody,
-    Requirement,
-)
+from counterfoil.schemas import Agent, AssertedBy, CustodyStore, Isolation, KeyCustody, Requirement
 
-from ..instrument.httpx2 import AuditTransport
+from ..instrument.httpx2 import AsyncAuditTransport
+from ..instrument.mcp_client import call_tool
 from ..log import AuditLog
+from .certificates import Identity
+from .possession import DpopAuth, ProofKey
 from .role import end_with_parent, read_brief
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
+
+    from counterfoil.schemas import Approval
+
+    Credential = dict[str, str] | DpopAuth
 
 tracer = trace.get_tracer("counterfoil.demo")
 
@@ -48,99 +46,145 @@ CUSTODY: Final = KeyCustody(
     isolation=Isolation.AGENT,
     source=AssertedBy.SELF_ASSERTED,
 )
-"""All three credentials lie in the memory of this process, for every task alike: nothing isolates them."""
+"""Every key lies in the memory of this process, for each task alike: nothing isolates them."""
+
+PAYMENT: Final = {"invoice": "4711", "amount": "1200.00", "currency": "EUR"}
+
+
+def policy(tool: str, _arguments: Mapping[str, Any] | None) -> Requirement:
+    """Say which calls need a person's approval: those that move money."""
+    return Requirement.REQUIRED if tool == "pay_invoice" else Requirement.NOT_REQUIRED
+
+
+class Clients:
+    """The agent's HTTP clients: each records what it sends, and shows its requests to the tool trace."""
+
+    def __init__(self, log: AuditLog, identity: Identity) -> None:
+        self._log = log
+        self._identity = identity
+        self.plain = self._client(present=False)
+        self.certified = self._client(present=True)
+        self.mcp = self._client(present=False)
+
+    def _client(self, *, present: bool) -> httpx2.AsyncClient:
+        inner = httpx2.AsyncHTTPTransport(verify=self._identity.client_context(present=present))
+        recording = AsyncAuditTransport(self._log, inner, certificate=self._identity.der() if present else None)
+        return httpx2.AsyncClient(transport=recording, event_hooks={"request": [keep_headers]})
 
 
 class OfficeAgent:
     """The agent, with what it was given to work with."""
 
-    def __init__(self, log: AuditLog, http: httpx2.Client, brief: dict[str, Any]) -> None:
+    def __init__(self, log: AuditLog, brief: dict[str, Any], clients: Clients) -> None:
         self._log = log
-        self._http = http
-        self._api: str = brief["audience"]
+        self._api: str = brief["api"]
+        self._mcp: str = brief["mcp"]
+        self._token_endpoint = f"{brief['issuer']}/token"
+        self._client = ("office-agent", brief["client_secret"])
+        self._http = clients
         self._api_key = {"X-API-Key": brief["api_key"]}
         self._session = {"Cookie": f"session={brief['session']}"}
-        self._bearer = {"Authorization": f"Bearer {self._fetch_access_token(brief)}"}
 
-    def sort_mail(self) -> None:
-        """Do the first task, for acme: read the mail."""
+    async def fetch_tokens(self) -> None:
+        """Get three access tokens: a bearer token, one bound to a key, one bound to the agent's certificate."""
+        key = ProofKey()
+        proof = {"DPoP": key.prove("POST", self._token_endpoint)}
+        self._bearer = _bearer(await self._fetch(self._http.plain, self._mcp))
+        self._by_proof = DpopAuth(key, await self._fetch(self._http.plain, self._api, proof))
+        self._by_certificate = _bearer(await self._fetch(self._http.certified, self._api))
+        self._http.mcp.headers.update(self._bearer)
+
+    async def sort_mail(self) -> None:
+        """Do the first task, for acme: read the mail, with a proof of possession; have a tool sum it up."""
         with self._task("t-1", tenant="acme"):
-            self._call("read_mail", "GET", "/mail", self._bearer)
+            await self._call("read_mail", "GET", "/mail", self._by_proof)
+            await self._call_tool("read_inbox", {"folder": "inbox"})
 
-    def pay_invoice(self) -> None:
-        """Do the second task, for acme: look an invoice up, have the payment approved, pay."""
+    async def pay_invoice(self) -> None:
+        """Do the second task, for acme: look an invoice up, have the payment approved, pay with the certificate."""
         with self._task("t-2", tenant="acme"):
-            self._call("read_invoice", "GET", "/invoices", self._api_key)
-            payment = {"invoice": "4711", "amount": "1200.00", "currency": "EUR"}
-            approval = self._ask("pay_invoice", payment)
-            self._call("pay_invoice", "POST", "/payments", self._bearer, arguments=payment, approval=approval)
+            await self._call("read_invoice", "GET", "/invoices", self._api_key)
+            question = await self._log.aapproval(tool="pay_invoice", arguments=PAYMENT, approval_id="approval-1")
+            approval = await question.agranted(approver="dana@acme.example")  # here the person is played
+            await self._call("pay_invoice", "POST", "/payments", self._by_certificate, PAYMENT, approval=approval)
 
-    def plan_week(self) -> None:
-        """Do the third task, for globex: with the same API key, and with the session of a browser."""
+    async def plan_week(self) -> None:
+        """Do the third task, for globex: with the same proof key, and the session of a browser."""
         with self._task("t-3", tenant="globex"):
-            self._call("read_invoice", "GET", "/invoices", self._api_key)
-            self._call("read_calendar", "GET", "/calendar", self._session)
+            await self._call("read_mail", "GET", "/mail", self._by_proof)
+            await self._call("read_calendar", "GET", "/calendar", self._session)
+            await self._call_tool("look_up_contact", {"name": "Dana"})
+
+    async def obey_a_mail(self) -> None:
+        """Do the fourth task as a mail commands it: pay a stranger. The key signs; nobody was asked."""
+        with self._task("t-4", tenant="acme"):
+            command = (await self._call("read_mail", "GET", "/mail", self._by_proof)).json()[-1]["text"]
+            await self._call("pay_invoice", "POST", "/payments", self._by_proof, _induced_by(command))
+
+    async def mistake_the_address(self) -> None:
+        """Do the fifth task with the wrong token: what was issued for the MCP server goes to the API."""
+        with self._task("t-5", tenant="acme"):
+            await self._call("archive_mail", "GET", "/mail", self._bearer, refused=True)
 
     @contextmanager
     def _task(self, task: str, *, tenant: str) -> Generator[None]:
         with tracer.start_as_current_span(f"invoke_agent {AGENT.name}"), self._log.scope(task=task, tenant=tenant):
             yield
 
-    def _call(  # noqa: PLR0913 -- what a tool call is made of
+    async def _call(  # noqa: PLR0913 -- what a tool call is made of
         self,
         tool: str,
         method: str,
         path: str,
-        credential: dict[str, str],
-        *,
+        credential: Credential,
         arguments: dict[str, Any] | None = None,
+        *,
         approval: Approval | None = None,
-    ) -> None:
-        """Run a tool: inside its span and its scope, send one request with one credential."""
-        if approval:
-            executed = self._log.arguments_digest(tool, arguments or {})
-            approval = approval.model_copy(update={"executed_digest": executed})
+        refused: bool = False,
+    ) -> httpx2.Response:
+        """Run a tool of the agent's own: inside its span and its scope, send one request with one credential."""
+        http = self._http.certified if credential is self._by_certificate else self._http.plain
+        shown: dict[str, Any] = {"headers": credential} if isinstance(credential, dict) else {"auth": credential}
         with (
-            tracer.start_as_current_span(f"execute_tool {tool}") as span,
-            self._log.scope(tool=tool, approval=approval),
+            tracer.start_as_current_span(f"execute_tool {tool}"),
+            self._log.scope(tool=tool, arguments=arguments or {}, approval=approval),
         ):
-            span.set_attribute("url.full", self._api + path)
-            if "Authorization" in credential:  # the leak
-                span.set_attribute("http.request.header.authorization", [credential["Authorization"]])
-            self._http.request(method, self._api + path, headers=credential, json=arguments).raise_for_status()
+            answer = await http.request(method, self._api + path, json=arguments, **shown)
+        if answer.is_success is refused:
+            sys.exit(f"{tool} was answered with {answer.status_code}")
+        return answer
 
-    def _ask(self, tool: str, arguments: dict[str, Any]) -> Approval:
-        """Have a person decide, and record question and answer. Here the answer is played."""
-        shown = self._log.arguments_digest(tool, arguments)
-        question = ApprovalEvent(
-            approval_id="approval-1",
-            state=ApprovalState.REQUESTED,
-            requirement=Requirement.REQUIRED,
-            action=Action(name=tool, arguments_digest=shown),
-            shown_digest=shown,
-        )
-        self._log.record(question)
-        approver, decided_at = "dana@acme.example", datetime.now(UTC)
-        answer = {"approver": approver, "decided_at": decided_at}
-        self._log.record(question.model_copy(update={"context": Context(), "state": ApprovalState.GRANTED, **answer}))
-        return Approval(
-            requirement=Requirement.REQUIRED,
-            approval_id=question.approval_id,
-            decision=Decision.GRANTED,
-            approver=approver,
-            decided_at=decided_at,
-            shown_digest=shown,
-        )
+    async def _call_tool(self, name: str, arguments: dict[str, Any]) -> None:
+        """Call a tool of the MCP server, with the bearer token (MCP has no other)."""
+        with tracer.start_as_current_span(f"execute_tool {name}"):
+            async with Client(streamable_http_client(self._mcp, http_client=self._http.mcp)) as client:
+                result = await call_tool(self._log, client, name, arguments)
+        if result.is_error:
+            sys.exit(f"{name} failed")
 
-    def _fetch_access_token(self, brief: dict[str, Any]) -> str:
-        """Get an access token for the API as a client of its own (RFC 6749 §4.4, RFC 8707 §2)."""
-        answer = self._http.post(
-            f"{brief['issuer']}/token",
-            auth=(brief["client_id"], brief["client_secret"]),
-            data={"grant_type": "client_credentials", "resource": self._api},
-        )
+    async def _fetch(self, http: httpx2.AsyncClient, resource: str, headers: dict[str, str] | None = None) -> str:
+        """Get an access token as a client of its own (RFC 6749 §4.4, RFC 8707 §2)."""
+        form = {"grant_type": "client_credentials", "resource": resource}
+        answer = await http.post(self._token_endpoint, auth=self._client, data=form, headers=headers)
         token: str = answer.raise_for_status().json()["access_token"]
         return token
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def _induced_by(command: str) -> dict[str, Any]:
+    """Take an order out of a mail, as a model does that cannot tell a text from a command."""
+    _, _, order = command.partition("pay ")
+    amount, _, account = order.partition(" EUR to ")
+    return {"invoice": "none", "amount": amount, "currency": "EUR", "account": account.rstrip(".")}
+
+
+async def keep_headers(request: httpx2.Request) -> None:
+    """Put a request whole onto the current span, as careless instrumentation does: this is the leak."""
+    told = json.dumps([request.method, str(request.url), dict(request.headers)])
+    trace.get_current_span().set_attribute("http.request.headers", told)
 
 
 def keep_tool_trace(file: IO[str]) -> None:
@@ -150,21 +194,28 @@ def keep_tool_trace(file: IO[str]) -> None:
     trace.set_tracer_provider(provider)
 
 
+async def work(log: AuditLog, brief: dict[str, Any]) -> None:
+    """Do all five tasks."""
+    agent = OfficeAgent(log, brief, Clients(log, Identity.of(brief)))
+    await agent.fetch_tokens()
+    await agent.sort_mail()
+    await agent.pay_invoice()
+    await agent.plan_week()
+    await agent.obey_a_mail()
+    await agent.mistake_the_address()
+
+
 def main() -> None:
     """Play the agent."""
     brief = read_brief()
     end_with_parent()
     with (
         Path(brief["trace"]).open("w", encoding="utf-8") as file,
-        AuditLog.open(brief["db"]) as log,
-        httpx2.Client(transport=AuditTransport(log), trust_env=False) as http,
+        AuditLog.open(brief["db"], approval_policy=policy) as log,
         log.scope(agent=AGENT, key_custody=CUSTODY),
     ):
         keep_tool_trace(file)
-        agent = OfficeAgent(log, http, brief)
-        agent.sort_mail()
-        agent.pay_invoice()
-        agent.plan_week()
+        asyncio.run(work(log, brief))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """An authorization server: client credentials in, a signed access token out (RFC 6749 §4.4, RFC 9068).
 
-It records each token that it issues, as the fingerprint that the agent and the API will record too.
+It binds the token to whatever the client proves: the key of a DPoP proof (RFC 9449 §5), or else its certificate
+(RFC 8705 §3). Without either it is a bearer token. It records each token that it issues, as the fingerprint that the
+agent and the resource server will record too.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import base64
 import hmac
 import secrets
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, unquote_plus
 
@@ -18,10 +21,25 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from counterfoil.schemas import Change, Context, CredentialChange, Observer, TokenClass, TokenFormat
+from counterfoil.schemas import (
+    Binding,
+    BindingMethod,
+    Change,
+    Context,
+    CredentialChange,
+    Fingerprint,
+    Observer,
+    ProofResult,
+    Thumbprint,
+    TokenClass,
+    TokenFormat,
+)
 
 from ..capture import TokenFacts
+from ..instrument.asgi_scope import Surroundings
 from ..log import AuditLog
+from ..proof.dpop import inspect_dpop
+from .certificates import Identity
 from .role import read_brief, serve
 
 if TYPE_CHECKING:
@@ -30,15 +48,26 @@ if TYPE_CHECKING:
 _LIFETIME: Final = 300
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 
+_CLASSES: Final = {
+    BindingMethod.NONE: TokenClass.BEARER_JWT_AT,
+    BindingMethod.DPOP: TokenClass.DPOP_BOUND_ACCESS,
+    BindingMethod.MTLS: TokenClass.MTLS_BOUND_ACCESS,
+}
+_MEMBERS: Final = {BindingMethod.DPOP: "jkt", BindingMethod.MTLS: "x5t#S256"}
+
+
+class InvalidProof(Exception):
+    """The proof is no good (RFC 9449 §5)."""
+
 
 class AuthorizationServer:
-    """Issues access tokens of five minutes for one API. The signing key never leaves this process."""
+    """Issues access tokens of five minutes, each for one resource. The signing key never leaves this process."""
 
     def __init__(self, log: AuditLog, brief: dict[str, Any]) -> None:
         self._log = log
         self._issuer: str = brief["issuer"]
-        self._audience: str = brief["audience"]
-        self._clients: dict[str, dict[str, str]] = brief["clients"]
+        self._clients: dict[str, dict[str, Any]] = brief["clients"]
+        self._surroundings = Surroundings(self._issuer, trusted_hops=())
         self._key = ECKey.generate_key("P-256", auto_kid=True)
         self.app = Starlette(
             routes=[
@@ -55,12 +84,21 @@ class AuthorizationServer:
         form = parse_qs((await request.body()).decode("ascii", "replace"))
         if form.get("grant_type") != ["client_credentials"]:
             return JSONResponse({"error": "unsupported_grant_type"}, 400)
-        if form.get("resource", [self._audience]) != [self._audience]:  # RFC 8707 §2
+        resource = form.get("resource", [""])[0]
+        scope = self._clients[client_id]["scopes"].get(resource)
+        if scope is None:  # RFC 8707 §2
             return JSONResponse({"error": "invalid_target"}, 400)
-        claims = self._claims(client_id)
+        try:
+            method, key = self._binding_of(request)
+        except InvalidProof:
+            return JSONResponse({"error": "invalid_dpop_proof"}, 400)
+        claims = self._claims(client_id, resource, scope)
+        if key:
+            claims["cnf"] = {_MEMBERS[method]: key}
         token = jwt.encode({"typ": "at+jwt", "alg": "ES256", "kid": self._key.kid}, claims, self._key)
-        await self._log.arecord(self._issued(token, claims))
-        answer = {"access_token": token, "token_type": "Bearer", "expires_in": _LIFETIME, "scope": claims["scope"]}
+        await self._log.arecord(_issued(self._log.fingerprint(token), claims, method, key))
+        token_type = "DPoP" if method is BindingMethod.DPOP else "Bearer"
+        answer = {"access_token": token, "token_type": token_type, "expires_in": _LIFETIME, "scope": scope}
         return JSONResponse(answer, headers=_NO_STORE)
 
     async def publish_keys(self, _request: Request) -> JSONResponse:
@@ -77,36 +115,49 @@ class AuthorizationServer:
         known = self._clients.get(client_id)
         return client_id if known and hmac.compare_digest(known["secret"].encode(), secret.encode()) else None
 
-    def _claims(self, client_id: str) -> dict[str, Any]:
+    def _binding_of(self, request: Request) -> tuple[BindingMethod, Thumbprint | None]:
+        """Return what the token is to be bound to. Raises ``InvalidProof``."""
+        received = self._surroundings.read(request.scope)
+        if "dpop" in request.headers:
+            inspection = inspect_dpop(received.request, now=datetime.now(UTC))
+            if inspection.result is not ProofResult.PASS:
+                raise InvalidProof
+            return BindingMethod.DPOP, inspection.key
+        if received.certificate:
+            return BindingMethod.MTLS, Thumbprint.of_certificate(received.certificate)
+        return BindingMethod.NONE, None
+
+    def _claims(self, client_id: str, resource: str, scope: str) -> dict[str, Any]:
         now = int(time.time())
         return {
             "iss": self._issuer,
-            "aud": self._audience,
+            "aud": resource,
             "sub": client_id,  # no person delegates here: the client acts for itself (RFC 9068 §2.2)
             "client_id": client_id,
-            "scope": self._clients[client_id]["scope"],
+            "scope": scope,
             "iat": now,
             "exp": now + _LIFETIME,
             "jti": secrets.token_urlsafe(12),
         }
 
-    def _issued(self, token: str, claims: dict[str, Any]) -> CredentialChange:
-        facts = TokenFacts.verified(claims).token.model_copy(
-            update={
-                "token_class": TokenClass.BEARER_JWT_AT,
-                "format": TokenFormat.JWT,
-                "fingerprint": self._log.fingerprint(token),
-            }
-        )
-        context = Context(observer=Observer.AUTHORIZATION_SERVER)
-        return CredentialChange(context=context, change=Change.ISSUED, token=facts)
+
+def _issued(
+    fingerprint: Fingerprint, claims: dict[str, Any], method: BindingMethod, key: Thumbprint | None
+) -> CredentialChange:
+    known = {"token_class": _CLASSES[method], "format": TokenFormat.JWT, "fingerprint": fingerprint}
+    return CredentialChange(
+        context=Context(observer=Observer.AUTHORIZATION_SERVER),
+        change=Change.ISSUED,
+        token=TokenFacts.verified(claims).token.model_copy(update=known),
+        binding=Binding(declared=method, method=method, key_thumbprint=key),
+    )
 
 
 def main() -> None:
     """Play the authorization server."""
     brief = read_brief()
     with AuditLog.open(brief["db"]) as log:
-        serve(AuthorizationServer(log, brief).app, brief)
+        serve(AuthorizationServer(log, brief).app, brief, Identity.of(brief))
 
 
 if __name__ == "__main__":

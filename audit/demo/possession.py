@@ -23,6 +23,10 @@ class ProofKey:
     def __init__(self) -> None:
         self._key = ECKey.generate_key("P-256")
 
+    def thumbprint(self) -> str:
+        """Return ``jkt`` of the key (RFC 7638)."""
+        return self._key.thumbprint()
+
     def prove(self, method: str, url: str, *, token: str | None = None, nonce: str | None = None) -> str:
         """Return a proof for one request (RFC 9449 §4.2), bound to ``token`` where there is one."""
         claims: dict[str, Any] = {

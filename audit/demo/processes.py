@@ -148,7 +148,7 @@ def listen() -> socket.socket:
 def url_of(listening: socket.socket) -> str:
     """Return the base URL of the server that will take this socket."""
     host, port = listening.getsockname()
-    return f"http://{host}:{port}"
+    return f"https://{host}:{port}"
 
 
 @contextmanager

@@ -7,12 +7,14 @@ import os
 import socket
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.types import ASGIApp
+
+    from .certificates import Identity
 
 
 def read_brief() -> dict[str, Any]:
@@ -34,12 +36,24 @@ def end_with_parent(end: Callable[[], None] = lambda: os._exit(0)) -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def serve(app: ASGIApp, brief: dict[str, Any]) -> None:
-    """Serve ``app`` on the inherited socket until the parent hangs up; requests under way are finished."""
+def serve(app: ASGIApp, brief: dict[str, Any], identity: Identity, *, lifespan: Literal["on", "off"] = "off") -> None:
+    """Serve ``app`` over TLS on the inherited socket until the parent hangs up; requests under way are finished."""
     import uvicorn
 
+    from ..instrument.uvicorn_tls import TlsProtocol
+
     # proxy_headers would let a caller choose the address that it is recorded with.
-    config = uvicorn.Config(app, log_level="warning", access_log=False, proxy_headers=False, ws="none", lifespan="off")
+    config = uvicorn.Config(
+        app,
+        http=TlsProtocol,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        ws="none",
+        lifespan=lifespan,
+    )
+    config.load()
+    config.ssl = identity.server_context()
     server = uvicorn.Server(config)
 
     def end() -> None:

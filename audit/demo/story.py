@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from counterfoil.exporters.filter import Filter
-from counterfoil.schemas import ApprovalEvent, CheckOutcome, CredentialUse, Kind, Observer, Phase
+from counterfoil.schemas import (
+    ApprovalEvent,
+    CheckId,
+    CheckOutcome,
+    CredentialUse,
+    Kind,
+    Observer,
+    Outcome,
+    Phase,
+    Severity,
+    TokenClass,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from counterfoil.schemas import Entry, Fingerprint
+    from counterfoil.schemas import Fingerprint
 
     from ..integrity import Verification
     from ..reader import AuditReader
+    from ..review import Incident, Remark, Verdict
+
+_NONCE: Final = frozenset({CheckId.DPOP_NONCE, CheckId.DPOP_NONCE_DOWNGRADE})
+_BAD: Final = frozenset({Severity.HIGH, Severity.CRITICAL})
+_CERTIFICATES: Final = frozenset({TokenClass.CLIENT_CERT, TokenClass.X509_SVID})
+_TOLD_ELSEWHERE: Final = frozenset({"check.failed", "use.unaccounted"})
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One use that ended, with the entry that says so."""
+    """One use that ended, with the entry that says so; of several attempts the last."""
 
     seq: int
     event: CredentialUse
@@ -36,7 +53,7 @@ class Reach:
     tasks: tuple[str, ...]
     tenants: tuple[str, ...]
     by_agent: int
-    """How many uses an agent recorded."""
+    """How many requests with it an agent recorded."""
     by_resource_server: int
     """How many a resource server saw."""
 
@@ -52,12 +69,14 @@ class Approved:
 
 
 @dataclass(frozen=True, slots=True)
-class Unaccounted:
-    """A use that a resource server saw and no agent recorded."""
+class Refused:
+    """One use that a resource server refused, for more than a nonce."""
 
     use: Use
     failed: tuple[str, ...]
-    """The checks that failed; empty where the credential was good."""
+    """The checks that failed."""
+    alone: bool
+    """No agent recorded it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,39 +86,66 @@ class Story:
     work: tuple[Use, ...]
     reaches: tuple[Reach, ...]
     approved: tuple[Approved, ...]
-    unaccounted: tuple[Unaccounted, ...]
+    refused: tuple[Refused, ...]
+    remarks: tuple[Remark, ...]
+    """What stands out, worst first, beside refusals and missing stubs."""
+    verdicts: tuple[Verdict, ...]
+    """Who sent what stands out and was executed all the same."""
+    incidents: tuple[Incident, ...]
+    """All of them, the one of each credential."""
     verification: Verification
 
 
 def gather_story(reader: AuditReader) -> Story:
     """Read everything that the log has to say about the demo."""
-    work = tuple(_ended(reader.find(Filter(kind=Kind.CREDENTIAL_USE, observer=Observer.AGENT))))
-    seen = tuple(_ended(reader.find(Filter(kind=Kind.CREDENTIAL_USE, observer=Observer.RESOURCE_SERVER))))
-    fingerprints = dict.fromkeys(use.event.token.fingerprint for use in (*work, *seen))
-    known = [each for each in fingerprints if each]
+    work = tuple(_work(reader))
+    uses = _ended(reader, Filter(kind=Kind.CREDENTIAL_USE))
+    known = dict.fromkeys(use.event.token.fingerprint for use in uses if use.event.token.fingerprint)
+    incidents = tuple(reader.incident(fingerprint) for fingerprint in known)
     return Story(
         work=work,
-        reaches=tuple(_reach(each, work, seen) for each in known),
+        reaches=tuple(_reach(fingerprint, found) for fingerprint, found in zip(known, incidents, strict=True)),
         approved=tuple(_approved(reader, work)),
-        unaccounted=tuple(use for each in known for use in _unaccounted(reader, each)),
+        refused=tuple(sorted(_refused(incidents), key=lambda each: each.use.seq)),
+        remarks=tuple(_remarks(incidents)),
+        verdicts=tuple(dict.fromkeys(verdict for found in incidents for verdict in _executed(found))),
+        incidents=incidents,
         verification=reader.verify(),
     )
 
 
-def _ended(entries: Iterable[Entry]) -> Iterator[Use]:
-    for entry in entries:
+def _ended(reader: AuditReader, wanted: Filter) -> Iterator[Use]:
+    for entry in reader.find(wanted):
         event = entry.event
         if isinstance(event, CredentialUse) and event.action.phase is not Phase.INTENT:
             yield Use(entry.seq, event)
 
 
-def _reach(fingerprint: Fingerprint, work: tuple[Use, ...], seen: tuple[Use, ...]) -> Reach:
-    ours = [use.event for use in work if use.event.token.fingerprint == fingerprint]
-    theirs = [use.event for use in seen if use.event.token.fingerprint == fingerprint]
+def _work(reader: AuditReader) -> Iterable[Use]:
+    """Return the uses that an agent recorded for a tool: of each its last attempt.
+
+    No work of its own is a certificate beside the token that is bound to it, or what a protocol asks around a call.
+    """
+    uses = _ended(reader, Filter(kind=Kind.CREDENTIAL_USE, observer=Observer.AGENT))
+    return {
+        use.event.context.use_id: use
+        for use in uses
+        if use.event.token.token_class not in _CERTIFICATES and _is_of_its_tool(use.event)
+    }.values()
+
+
+def _is_of_its_tool(use: CredentialUse) -> bool:
+    return use.context.tool is not None and use.context.tool.name == use.action.name
+
+
+def _reach(fingerprint: Fingerprint, found: Incident) -> Reach:
+    seen = [use for each in found.timeline if (use := each.use)]
+    ours = [use for use in seen if use.context.observer is Observer.AGENT]
+    theirs = [use for use in seen if use.context.observer is Observer.RESOURCE_SERVER]
     return Reach(
         fingerprint,
         (theirs or ours)[0].token.token_class,
-        (theirs or ours)[0].binding.method,
+        (theirs or ours)[-1].binding.declared,
         tuple(dict.fromkeys(event.context.task for event in ours if event.context.task)),
         tuple(dict.fromkeys(event.context.tenant for event in ours if event.context.tenant)),
         len(ours),
@@ -117,8 +163,24 @@ def _approved(reader: AuditReader, work: tuple[Use, ...]) -> Iterator[Approved]:
             yield Approved(use, steps, as_shown=shown is not None and shown == executed)
 
 
-def _unaccounted(reader: AuditReader, fingerprint: Fingerprint) -> Iterator[Unaccounted]:
-    alone = (sighting.entry for sighting in reader.incident(fingerprint).timeline if sighting.alone)
-    for use in _ended(alone):
-        checks = use.event.proof.checks
-        yield Unaccounted(use, tuple(check.id for check in checks if check.outcome is CheckOutcome.FAIL))
+def _refused(incidents: Iterable[Incident]) -> Iterator[Refused]:
+    for found in incidents:
+        for each in found.timeline:
+            use = each.use
+            if use is None or use.context.observer is not Observer.RESOURCE_SERVER:
+                continue
+            failed = [check.id for check in use.proof.checks if check.outcome is CheckOutcome.FAIL]
+            if set(failed) - _NONCE:
+                yield Refused(Use(each.entry.seq, use), tuple(failed), each.alone)
+
+
+def _executed(found: Incident) -> Iterator[Verdict]:
+    done = {each.entry.seq for each in found.timeline if each.use and each.use.action.outcome is Outcome.EXECUTED}
+    return (verdict for verdict in found.verdicts if done.issuperset(verdict.seqs))
+
+
+def _remarks(incidents: Iterable[Incident]) -> list[Remark]:
+    """Return what stands out, each once: what concerns two credentials stands in the incident of both."""
+    found = {(each.rule.id, each.seqs): each for incident in incidents for each in incident.remarks}
+    chosen = [each for each in found.values() if each.severity in _BAD and each.rule.id not in _TOLD_ELSEWHERE]
+    return sorted(chosen, key=lambda each: (each.severity is not Severity.CRITICAL, each.seqs))

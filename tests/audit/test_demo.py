@@ -22,6 +22,7 @@ import pytest
 from counterfoil.audit import AuditLog
 from counterfoil.audit.cli.demo import demo
 from counterfoil.audit.demo.play import Secrets, play
+from counterfoil.audit.demo.thief import find_loot
 from counterfoil.audit.redaction import Redactor
 from counterfoil.schemas import (
     Action,
@@ -141,17 +142,31 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Ran]:
 
 
 @pytest.fixture(scope="module")
-def known(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Ran, tuple[str, ...]]:
+def known(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Ran, Held]:
     """Play once with secrets that are known, and return them: the access token as the leaked trace has it."""
     world = World(tmp_path_factory.mktemp("known"), secrets.token_hex(8))
     given = Secrets()
     process = world.start(sys.executable, "-c", KNOWN_PLAY)
     out, err = process.communicate(json.dumps(asdict(given)), timeout=60)
     assert process.returncode == 0, err
-    access_token = re.search(r"Bearer ([\w.-]+)", (world.folder / "trace").read_text("utf-8"))
-    assert access_token
-    signature = access_token[1].rpartition(".")[2]
-    return world, Ran(0, out, err), (*asdict(given).values(), access_token[1], signature)
+    return world, Ran(0, out, err), Held((*asdict(given).values(), *leaked(world)))
+
+
+class Held(tuple[str, ...]):
+    """Secrets of a run, which no failure shows."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} secrets>"
+
+
+def leaked(world: World) -> set[str]:
+    """Return the secrets that the tool trace gave away: tokens and proofs, and their signatures by themselves."""
+    sent = list(find_loot((world.folder / "trace").read_text("utf-8")))
+    whole = {loot.token for loot in sent} | {loot.headers["dpop"] for loot in sent if "dpop" in loot.headers}
+    assert len(whole) >= 6
+    return whole | {each.rpartition(".")[2] for each in whole}
 
 
 @pytest.fixture(scope="module")
@@ -159,28 +174,49 @@ def answers(played: tuple[World, Ran]) -> Answers:
     """Run every command that the story proposes, as a reader would paste it, asking for JSON."""
     world, ran = played
     proposed = re.findall(r"^  counterfoil (.+)$", ran.out, re.MULTILINE)
-    return Answers({command: world.lines(*command.split()) for command in proposed})
+    assert proposed
+    return Answers(world, {command: world.lines(*command.split()) for command in proposed})
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What the proposed commands printed."""
+    """What commands printed: the proposed ones, and others asked for."""
 
+    world: World
     by_command: dict[str, list[dict[str, Any]]]
 
-    def to(self, part: str) -> list[dict[str, Any]]:
-        """Return the answer to the one command that has ``part``."""
-        (found,) = (lines for command, lines in self.by_command.items() if part in command)
-        return found
+    def to(self, *command: str) -> list[dict[str, Any]]:
+        """Return the answer to a command."""
+        return self.world.lines(*command, "--db", "demo.db")
 
-    def events(self, part: str) -> list[dict[str, Any]]:
-        """Return the events in it."""
-        return [line["event"] for line in self.to(part)]
+    def events(self, *options: str) -> list[dict[str, Any]]:
+        """Return the events that a query finds."""
+        return [line["event"] for line in self.to("query", *options)]
+
+    def incident(self, rule: str) -> dict[str, Any]:
+        """Return the first proposed incident with a remark by this rule."""
+        found = (lines[0] for command, lines in self.by_command.items() if command.startswith("incident"))
+        return next(each for each in found if rule in [remark["rule"] for remark in each["remarks"]])
+
+    def remark(self, rule: str) -> dict[str, Any]:
+        """Return that remark."""
+        return next(remark for remark in self.incident(rule)["remarks"] if remark["rule"] == rule)
+
+    def event(self, seq: int) -> dict[str, Any]:
+        """Return the event of an entry."""
+        (line,) = self.to("show", str(seq))
+        event: dict[str, Any] = line["event"]
+        return event
 
 
 def ended(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Leave the intents out."""
-    return [event for event in events if event["action"]["phase"] == "outcome"]
+    return [event for event in events if event["kind"] == "credential_use" and event["action"]["phase"] != "intent"]
+
+
+def failed(event: dict[str, Any]) -> list[str]:
+    """Return the ids of the checks that failed."""
+    return [check["id"] for check in event["proof"]["checks"] if check["outcome"] == "fail"]
 
 
 def test_it_ends_well_and_says_so_itself(played: tuple[World, Ran]) -> None:
@@ -189,41 +225,114 @@ def test_it_ends_well_and_says_so_itself(played: tuple[World, Ran]) -> None:
     assert (ran.code, ran.err) == (0, "Playing; this takes some seconds.\n")
     assert world.processes() == []
     assert world.left_behind() == []
-    for words in ("t-3", "globex", "granted by dana@acme.example", "what was shown is what ran", "token.scope"):
+    for words in ("t-3", "globex", "granted by dana@acme.example", "what was shown is what ran", "mtls.03_x5t_match"):
         assert words in ran.out
 
 
-def test_the_theft_stands_on_one_side_only(answers: Answers) -> None:
-    """The API saw every use of the stolen token; the thief's are not among those that the agent recorded."""
-    by_agent = ended(answers.events("--observer agent"))
-    assert [event["action"]["name"] for event in by_agent] == ["read_mail", "pay_invoice"]
-    by_api = ended(answers.events("--observer resource_server"))
-    told = [(event["action"]["name"], event["action"]["outcome"], event["proof"]["result"]) for event in by_api]
-    assert told == [
-        ("GET /mail", "executed", "not_applicable"),
-        ("POST /payments", "executed", "not_applicable"),
-        ("GET /mail", "executed", "not_applicable"),
-        ("GET /contacts", "refused", "fail"),
+def test_ordinary_calls_have_both_stubs(answers: Answers) -> None:
+    """(a) Bearer, DPoP and certificate: executed, and seen from both sides; a nonce made two attempts of one use."""
+    uses = ended(answers.events("--task", "t-1"))
+    first, second = (use for use in uses if use["action"]["name"] == "read_mail")
+    assert (first["context"]["use_id"], first["action"]["attempt"]) == (second["context"]["use_id"], 1)
+    assert (first["action"]["error_type"], second["action"]["attempt"]) == ("use_dpop_nonce", 2)
+    (seen,) = [
+        event
+        for event in ended(answers.events("--proof-id", second["proof"]["proof_id"]))
+        if event["context"]["observer"] == "resource_server" and event["action"]["outcome"] == "executed"
     ]
-    agents, thiefs = ({event["context"]["peer"] for event in half} for half in (by_api[:2], by_api[2:]))
-    assert agents.isdisjoint(thiefs)
+    assert (seen["binding"]["verified"], seen["proof"]["result"], failed(seen)) == ("dpop", "pass", [])
+    paid = ended(answers.events("--approval", "approval-1"))
+    bound = next(use for use in paid if use["token"]["token_class"] == "mtls_bound_access")
+    stubs = ended(answers.events("--token", bound["token"]["fingerprint"], "--outcome", "executed"))
+    assert {(use["context"]["observer"], use["binding"].get("verified")) for use in stubs} == {
+        ("resource_server", "mtls"),
+        ("agent", None),
+    }
+    called = next(use for use in uses if use["action"]["name"] == "read_inbox" and "task" in use["context"])
+    assert (called["token"]["token_class"], called["action"]["outcome"]) == ("bearer_jwt_at", "executed")
 
 
-def test_the_incident_marks_the_uses_of_the_thief(answers: Answers) -> None:
-    """The timeline pairs each use of the agent with the API's stub of it, and leaves the thief's two alone."""
-    (found,) = answers.to("incident")
-    alone = [line["event"]["action"]["name"] for line in found["timeline"] if line["alone"]]
-    assert alone == ["GET /mail", "GET /contacts"]
-    assert len([line for line in found["timeline"] if line["counterpart"]]) == 4
-    assert [approval["event"]["state"] for approval in found["approvals"]] == ["requested", "granted"]
-    assert found["timeline"][0]["event"]["change"] == "issued"
+def test_the_replay_of_the_bearer_token_is_accepted_and_stands_alone(answers: Answers) -> None:
+    """(b) The MCP server ran the thief's call; every check passed; no agent has a stub of it."""
+    incident = answers.incident("token.passthrough")
+    (verdict,) = [each for each in incident["verdicts"] if each["sender"] == "somebody_else"]
+    assert verdict["sentence"].startswith("Replayed by somebody else")
+    (seq,) = verdict["seqs"]
+    event = answers.event(seq)
+    assert (event["action"]["name"], event["action"]["outcome"], failed(event)) == ("read_inbox", "executed", [])
+    assert event["context"]["observer"] == "resource_server"
+    (alone,) = [line["seq"] for line in incident["timeline"] if line["alone"]]
+    assert alone == seq
+
+
+@pytest.mark.parametrize(
+    ("check", "name"),
+    [
+        ("dpop.14_scheme", "GET /mail"),
+        ("dpop.12b_jkt", "GET /mail"),
+        ("dpop.13_jti_replay", "GET /mail"),
+        ("dpop.09_htu", "POST /payments"),
+        ("mtls.03_x5t_match", "POST /payments"),
+    ],
+)
+def test_a_bound_token_is_no_good_to_the_thief(answers: Answers, check: str, name: str) -> None:
+    """(c) Without the key, with another key, with a captured proof, with another certificate: refused, and why."""
+    (event,) = answers.events("--failed-check", check, "--class", f"{check.partition('.')[0]}_bound_access")
+    assert (event["action"]["name"], event["action"]["outcome"]) == (name, "refused")
+    assert event["proof"]["checked_by"] == "demo-api"
+    assert event["context"]["observer"] == "resource_server"
+
+
+def test_the_induced_payment_has_both_stubs_and_no_approval(answers: Answers) -> None:
+    """(d) It ran, its proof is valid, the sender is the rightful one; an approval was required and none was given."""
+    incident = answers.incident("approval.missing")
+    (verdict,) = [each for each in incident["verdicts"] if each["sender"] == "induced"]
+    theirs, ours = sorted(
+        (answers.event(seq) for seq in verdict["seqs"]), key=lambda event: event["context"]["observer"], reverse=True
+    )
+    assert (theirs["action"]["outcome"], theirs["proof"]["result"], failed(theirs)) == ("executed", "pass", [])
+    assert theirs["proof"]["proof_id"] == ours["proof"]["proof_id"]
+    assert (ours["approval"]["requirement"], ours["approval"].get("decision", "none")) == ("required", "none")
+    assert ours["context"]["task"] == "t-4"
+
+
+def test_the_story_tells_the_stolen_from_the_induced(played: tuple[World, Ran]) -> None:
+    """Both were accepted; what tells them apart is printed with its reasons."""
+    out = played[1].out
+    assert re.search(r"Replayed by somebody else: entry \d+ has no agent's stub", out)
+    assert "both stubs, proof valid, but approval was required and none was given: induced" in out
+
+
+def test_a_token_that_was_passed_on_is_seen(answers: Answers) -> None:
+    """(e) The tool sent what it was called with: inbound and outbound are equal; the proper tool's are not."""
+    assert answers.remark("token.passthrough")["severity"] == "critical"
+    sent = [use for use in ended(answers.events("--observer", "agent")) if use["context"].get("inbound")]
+    passed_on = {
+        use["context"]["tool"]["name"]: use["context"]["inbound"] == use["token"]["fingerprint"] for use in sent
+    }
+    assert passed_on == {"read_inbox": False, "look_up_contact": True}
+
+
+def test_a_token_for_somebody_else_is_refused(answers: Answers) -> None:
+    """(f) The audience is the MCP server's, the resource is the API's."""
+    (event,) = answers.events("--failed-check", "token.audience")
+    assert event["action"]["outcome"] == "refused"
+    assert set(event["token"]["audience"]).isdisjoint(event["resource"]["accepted_audiences"])
+    assert answers.remark("token.wrong_audience")
+
+
+def test_one_key_for_two_tenants_is_seen(answers: Answers) -> None:
+    """(g) One thumbprint signed for both."""
+    assert answers.remark("key.several_tenants")
+    key = answers.events("--task", "t-4", "--class", "dpop_bound_access")[0]["binding"]["key_thumbprint"]
+    uses = answers.events("--key", key, "--observer", "agent")
+    assert {use["context"].get("tenant") for use in uses} == {"acme", "globex", None}  # None: when the token was issued
 
 
 def test_a_task_is_found_whole(answers: Answers) -> None:
     """The entries of a task: its uses and its approval, all of one agent, one tenant and one trace."""
-    events = answers.events("--task t-2")
-    uses = ["credential_use", "credential_use"]
-    assert [event["kind"] for event in events] == [*uses, "approval", "approval", *uses]
+    events = answers.events("--task", "t-2")
+    assert {event["kind"] for event in events} == {"credential_use", "approval"}
     contexts = [event["context"] for event in events]
     assert {(context["agent"]["id"], context["tenant"]) for context in contexts} == {("office-agent", "acme")}
     assert len({context["trace_id"] for context in contexts}) == 1
@@ -231,23 +340,22 @@ def test_a_task_is_found_whole(answers: Answers) -> None:
 
 def test_the_action_stands_with_its_approval(answers: Answers) -> None:
     """Question, answer and payment join by the approval's id, and what was shown is what ran."""
-    *asked, intent, outcome = answers.events("--approval approval-1")
+    events = answers.events("--approval", "approval-1")
+    asked = [event for event in events if event["kind"] == "approval"]
     assert [event["state"] for event in asked] == ["requested", "granted"]
-    assert [event["action"]["phase"] for event in (intent, outcome)] == ["intent", "outcome"]
-    approval = outcome["approval"]
-    assert (approval["decision"], approval["approver"]) == ("granted", "dana@acme.example")
-    assert approval["shown_digest"] == approval["executed_digest"] == asked[0]["shown_digest"]
-    assert outcome["action"]["status_code"] == 201
+    for use in ended(events):
+        approval = use["approval"]
+        assert (approval["decision"], approval["approver"]) == ("granted", "dana@acme.example")
+        assert approval["shown_digest"] == approval["executed_digest"] == asked[0]["shown_digest"]
+        assert use["action"]["status_code"] == 201
 
 
-def test_the_api_says_what_it_checked(answers: Answers) -> None:
-    """The API's stub of the thief's first use: six checks that passed, verified claims, and nothing of the sender."""
-    (event,) = answers.events("show")
-    assert [check["outcome"] for check in event["proof"]["checks"]] == ["pass"] * 6
+def test_what_a_server_knows_of_the_sender_is_what_the_wire_shows(answers: Answers) -> None:
+    """A server's stub has verified claims and its own names, and nothing of the sender's process."""
+    (event,) = answers.events("--failed-check", "dpop.13_jti_replay")
     assert event["token"]["basis"] == "verified_jwt"
     assert event["token"]["audience"] == event["resource"]["accepted_audiences"]
-    assert event["binding"]["verified"] == "none"
-    assert "pid" not in event["signer"]
+    assert "pid" not in event.get("signer", {})
     assert "agent" not in event["context"]
 
 
@@ -259,12 +367,12 @@ def test_verify_passes(played: tuple[World, Ran], answers: Answers) -> None:
     assert found["chain_hash"] in played[1].out
 
 
-def test_a_raw_token_finds_its_entries(known: tuple[World, Ran, tuple[str, ...]]) -> None:
+def test_a_raw_token_finds_its_entries(known: tuple[World, Ran, Held]) -> None:
     """Whoever finds a credential gives it on stdin, and sees where it was used."""
-    world, _ran, (_client_secret, api_key, *_others) = known
+    world, _ran, (_client_secret, _mcp_client_secret, api_key, *_others) = known
     found = world.lines("query", "--db", "demo.db", "--token-stdin", given=api_key)
     assert {line["event"]["context"]["observer"] for line in found} == {"agent", "resource_server"}
-    assert {line["event"]["context"].get("tenant") for line in found} == {"acme", "globex", None}
+    assert {line["event"]["context"].get("tenant") for line in found} == {"acme", None}
 
 
 @pytest.mark.parametrize(
@@ -292,7 +400,7 @@ def test_tampering_shows(played: tuple[World, Ran], tampering: str, tmp_path: Pa
     assert (ran.code, found["consistent"], found["first_bad_seq"]) == (1, False, seq)
 
 
-def test_no_secret_is_anywhere(known: tuple[World, Ran, tuple[str, ...]], leaks: Callable[..., list[str]]) -> None:
+def test_no_secret_is_anywhere(known: tuple[World, Ran, Held], leaks: Callable[..., list[str]]) -> None:
     """No file of the log, no exported span or line, and nothing printed holds a secret; the leaked trace does."""
     world, ran, held = known
     printed = world.run("query", "--db", "demo.db", "--json")
@@ -304,7 +412,7 @@ def test_no_secret_is_anywhere(known: tuple[World, Ran, tuple[str, ...]], leaks:
     for secret in held:
         for told in (ran, printed, spans, lines):
             assert leaks(secret, *files, told.out, told.err) == []
-    assert leaks(held[-1], world.folder / "trace") != []
+    assert all(leaks(secret, world.folder / "trace") for secret in leaked(world))
 
 
 class Blind(Redactor):
@@ -415,7 +523,7 @@ def test_a_killed_parent_leaves_nobody(world: World, running: subprocess.Popen[s
     """Roles end by themselves when the parent cannot end them."""
     running.kill()
     running.wait(timeout=20)
-    assert world.processes_after(10) == []
+    assert world.processes_after(30) == []
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
