@@ -40,7 +40,7 @@ _FACTS: Final[dict[CheckId, CheckFacts]] = {
     ),
     CheckId.DPOP_WELL_FORMED: CheckFacts(
         "the header is one well-formed JWT",
-        "no proof that anybody could check; a list joined with commas is two proofs in one header",
+        "a proof was due and is absent, or none that anybody could check; a list joined with commas is two proofs",
         _MEDIUM,
     ),
     CheckId.DPOP_REQUIRED_CLAIMS: CheckFacts(
@@ -179,8 +179,8 @@ _FACTS: Final[dict[CheckId, CheckFacts]] = {
         _HIGH,
     ),
     CheckId.JOSE_RSA_BITS: CheckFacts(
-        "an RSA key has 2,048 bits or more",
-        "a key that can be broken",
+        "an RSA key has 2,048 to 8,192 bits",
+        "a key that can be broken, or one that is made to cost the server time",
         _MEDIUM,
     ),
     CheckId.JOSE_DUPLICATE_MEMBER: CheckFacts(

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from ..capture.request import HttpRequest
 
+_MAX_SEARCHED: Final = 16 * 1024
 _MERGED: Final = re.compile(r",\s*(?:bearer|dpop)\s", re.IGNORECASE)
 
 
@@ -58,8 +59,8 @@ def _authorized(request: HttpRequest) -> Iterator[PresentedToken]:
         method = _SCHEMES.get(scheme.lower())
         if method and token:
             yield PresentedToken(method, token)
-            if "," in token:
-                yield from (PresentedToken(method, token) for _ in _MERGED.finditer(token))
+            if _MERGED.search(token, 0, _MAX_SEARCHED):
+                yield PresentedToken(method, token)
 
 
 _SCHEMES: Final = {"dpop": TokenMethod.DPOP, "bearer": TokenMethod.BEARER}

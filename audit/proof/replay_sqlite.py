@@ -37,6 +37,7 @@ _TABLES: Final = (
 _INSERT: Final = "INSERT INTO proof (key, expires) VALUES (?, ?) ON CONFLICT DO NOTHING"
 _PURGE: Final = "DELETE FROM proof WHERE key IN (SELECT key FROM proof WHERE expires <= ? ORDER BY expires LIMIT 64)"
 _PURGE_EVERY: Final = 16
+_PURGES_WHEN_FULL: Final = 32
 _MIN_PAGES: Final = 16
 
 
@@ -89,13 +90,17 @@ class SqliteReplayStore:
         self._attempts += 1
         if self._attempts % _PURGE_EVERY == 0:
             store.connection.execute(_PURGE, (now,))
-        try:
-            return store.connection.execute(_INSERT, (key, expires)).rowcount == 1
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
-                raise
-        store.connection.execute(_PURGE, (now,))
-        return store.connection.execute(_INSERT, (key, expires)).rowcount == 1
+        purges = 0
+        while True:
+            try:
+                return store.connection.execute(_INSERT, (key, expires)).rowcount == 1
+            except sqlite3.OperationalError as error:
+                purges += 1
+                if error.sqlite_errorcode != sqlite3.SQLITE_FULL or purges > _PURGES_WHEN_FULL:
+                    raise
+            # A page is free only when every proof on it is gone.
+            if store.connection.execute(_PURGE, (now,)).rowcount == 0:
+                purges = _PURGES_WHEN_FULL
 
     def _in_turn(self, action: Callable[[_Store], T]) -> T:
         """Do something while no other thread and no other process does. Raises ``ReplayUnavailable``."""

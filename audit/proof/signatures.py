@@ -68,8 +68,17 @@ def verifies(key: VerificationKey, alg: str, signing_input: bytes, signature: by
 
 
 def _rsa(scheme: padding.AsymmetricPadding, algorithm: hashes.HashAlgorithm) -> Callable[[Any, bytes, bytes], None]:
-    """Return RSASSA-PKCS1-v1_5 or RSASSA-PSS (RFC 7518 §3.3, §3.5)."""
-    return lambda key, signature, signing_input: key.verify(signature, signing_input, scheme, algorithm)
+    """Return RSASSA-PKCS1-v1_5 or RSASSA-PSS (RFC 7518 §3.3, §3.5), with signatures as long as the modulus.
+
+    OpenSSL alone would take one without its leading zero octets (RFC 8017 §8.1.2, §8.2.2 do not).
+    """
+
+    def verify(key: rsa.RSAPublicKey, signature: bytes, signing_input: bytes) -> None:
+        if len(signature) != (key.key_size + 7) // 8:
+            raise InvalidSignature
+        key.verify(signature, signing_input, scheme, algorithm)
+
+    return verify
 
 
 def _pss(algorithm: hashes.HashAlgorithm) -> padding.PSS:

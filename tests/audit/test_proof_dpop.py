@@ -129,6 +129,12 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
 }
 
 
+def test_an_extension_may_change_what_is_signed(sender: DpopSender) -> None:
+    """Under an extension that is not understood nobody knows what the signature is over: it is not performed."""
+    seen = inspect_dpop(sender.request(sender.proof({"crit": ["x"], "x": 1})), now=sender.now, bound_jkt=sender.jkt)
+    assert (seen.failed, seen.outcome(CheckId.DPOP_SIGNATURE)) == ((CheckId.JOSE_CRIT,), CheckOutcome.NOT_PERFORMED)
+
+
 @pytest.mark.parametrize("what", WRONG)
 def test_what_is_wrong_fails_its_check(what: str, sender: DpopSender) -> None:
     """Each mistake fails the check that is meant, and no other."""

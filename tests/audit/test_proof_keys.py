@@ -91,9 +91,24 @@ def test_another_signature_fails(alg: str, kind: str, make_sender: type[DpopSend
     sender = make_sender(a_key(kind), alg)
     signing_input, _, signature = sender.proof().rpartition(".")
     good, other = (decode_base64url(each) or b"" for each in (signature, sender.proof().rpartition(".")[2]))
-    for each in (other, good[:-1], good[1:], good + b"\0", bytes(len(good)), b""):
+    half = len(good) // 2
+    longer_s = good[:half] + b"\0" + good[half:]  # the same two numbers, if a reader splits after the first half
+    for each in (other, good[:-1], good[1:], good + b"\0", longer_s, bytes(len(good)), b""):
         proof = f"{signing_input}.{sender.encoded(each)}"
         assert inspect_dpop(sender.request(proof), now=sender.now, bound_jkt=sender.jkt).failed == (SIGNATURE,)
+
+
+def test_a_signature_without_its_leading_zero_fails(make_sender: type[DpopSender]) -> None:
+    """An RSA signature is as long as the modulus (RFC 8017 §8.1.2). OpenSSL alone takes a shorter one with PSS."""
+    sender = make_sender(a_key("2048"), "PS256")
+    while True:
+        signing_input, _, signature = sender.proof().rpartition(".")
+        raw = decode_base64url(signature) or b""
+        if raw[0] == 0:
+            break
+    for each, failed in ((raw, ()), (raw[1:], (SIGNATURE,))):
+        proof = f"{signing_input}.{sender.encoded(each)}"
+        assert inspect_dpop(sender.request(proof), now=sender.now, bound_jkt=sender.jkt).failed == failed
 
 
 def test_a_der_signature_is_none(sender: DpopSender) -> None:

@@ -149,6 +149,8 @@ def test_a_second_credential_is_noticed(sender: DpopSender) -> None:
     twice = {"dpop.15_single_token_method"}
     assert noticed(replace(right(sender), more=(("Authorization", bearer),))) == twice
     assert noticed(replace(right(sender), url=f"https://api.example/mail?access_token={sender.token}")) == twice
+    both = replace(right(sender), authorization=bearer, more=(("Authorization", f"DPoP {sender.token}"),))
+    assert noticed(both) == twice
     assert twice <= noticed(replace(right(sender), authorization=f"DPoP {sender.token}, {bearer}"))
     assert noticed(replace(right(sender), more=(("DPoP", right(sender).proof),))) == {"dpop.01_single_header"}
 

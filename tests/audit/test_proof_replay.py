@@ -104,6 +104,34 @@ def test_of_many_at_once_one_is_told_that_it_is_new(make: Make) -> None:
     assert sorted(new) == sorted(keys)
 
 
+class SlowKey(str):
+    """A key that lets other threads run whenever a set looks at it."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        time.sleep(0.005)
+        return str.__hash__(self)
+
+
+def test_looking_and_remembering_are_one_step() -> None:
+    """Between the question whether a key is known and remembering it no other thread gets in between."""
+    store = MemoryReplayStore(clock=Clock())
+    answers: list[bool] = []
+    start = threading.Barrier(4)
+
+    def add() -> None:
+        start.wait()
+        answers.append(store.add(SlowKey("the same"), NOW + 76))
+
+    threads = [threading.Thread(target=add) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answers) == [False, False, False, True]
+
+
 def test_a_full_memory_refuses_until_something_expires() -> None:
     """At its bound it holds what it has, and refuses what is new; known keys are still known."""
     clock = Clock()
@@ -266,6 +294,8 @@ def test_a_removed_file_is_made_again(tmp_path: Path) -> None:
         key = a_key()
         assert one.add(key, NOW + 76)
         assert not other.add(key, NOW + 76)
+        with SqliteReplayStore(path, clock=Clock()) as newest:
+            assert not newest.add(key, NOW + 76)
 
 
 def test_waiting_has_an_end(tmp_path: Path) -> None:
