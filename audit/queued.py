@@ -50,6 +50,8 @@ QUEUE_ENTRIES: Final = 10_000
 QUEUE_BYTES: Final = 64 * 1024 * 1024
 """How many bytes a queue holds at most, unless told."""
 
+_BREATH: Final = 0.00005  # seconds between two entries: else callers could wait for the interpreter for 5 ms
+_CALM: Final = 512  # waiting entries, above which there is no time for that
 _PAUSE: Final = 0.1  # seconds before the store is asked again
 _LEAVING: Final = 5.0  # seconds that close and exit give the queue at least
 
@@ -238,6 +240,8 @@ class QueuedDelivery:
                 sealed.append((self._backing.seal_taken(taken), taken))
             except Exception as error:  # noqa: BLE001 -- a redactor may raise anything; one entry must not stop the rest
                 self._lose(taken, error.code if isinstance(error, CounterfoilError) else "sealing_failed")
+            if not (self._leaving or self._backlog.pressed or len(self._backlog) > _CALM):
+                time.sleep(_BREATH)
         return sealed
 
     def _commit(self, sealed: list[tuple[Pending, Taken]]) -> list[tuple[Pending, Taken]]:
