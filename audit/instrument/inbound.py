@@ -127,12 +127,14 @@ class InboundUse:
     ) -> None:
         """Say what the host did, where HTTP does not tell. What is given replaces what was said before; the rest stays.
 
-        ``name`` is what the action is called, unless a tool names it. ``outcome`` overrules a status under 400;
-        ``unknown`` is what to say of something that has only begun, should the connection break off. ``attributes`` go
-        into the context.
+        ``name`` is what the action is called, unless a tool names it. ``outcome`` overrules a status under 400, and
+        ``error_type`` goes with it; ``unknown`` is what to say of something that has only begun, should the connection
+        break off. ``attributes`` go into the context.
         """
-        given = {"name": name, "arguments_digest": arguments_digest, "outcome": outcome, "error_type": error_type}
+        given = {"name": name, "arguments_digest": arguments_digest}
         known: dict[str, Any] = {member: value for member, value in given.items() if value is not None}
+        if outcome is not None:
+            known |= {"outcome": outcome, "error_type": error_type}
         self.action = replace(self.action, attributes={**self.action.attributes, **(attributes or {})}, **known)
 
     def _check(self, proof: Proof | Inspection, checks: tuple[Check, ...], checked_by: str | None) -> None:

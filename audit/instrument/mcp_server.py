@@ -30,7 +30,7 @@ from ..capture.claims import name_of
 from ..capture.mcp import TOOL_CALL, request_id_of
 from .asgi import AuditMiddleware
 from .inbound import InboundUse
-from .tool import digest_of, tool_call
+from .tool import digest_of
 
 try:
     from mcp.shared.exceptions import MCPError
@@ -93,15 +93,17 @@ class AuditToolCalls:
         inbound = _inbound_of(ctx)
         name, arguments = _call_of(ctx)
         call_id = request_id_of(ctx.request_id)
+        tool = Tool(name=name, call_id=call_id, server=self._server) if name else None
+        digest = digest_of(self._log, name, arguments) if name else None
         if inbound:
-            inbound.report(tool=Tool(name=name, call_id=call_id, server=self._server) if name else None)
+            inbound.report(tool=tool)
             inbound.report_action(
                 name=name_of(ctx.method),
-                arguments_digest=digest_of(self._log, name, arguments) if name else None,
+                arguments_digest=digest,
                 outcome=Outcome.UNKNOWN,  # should the connection break off before it is known
                 attributes=self._attributes(ctx, call_id),
             )
-        calling = tool_call(self._log, name, arguments, call_id=call_id, server=self._server) if name else nullcontext()
+        calling = self._log.scope(tool=tool, arguments=arguments if digest else None) if tool else nullcontext()
         ended: tuple[Outcome, str | None] = Outcome.UNKNOWN, None
         try:
             with calling:

@@ -74,6 +74,20 @@ class CheckingVerifier(Protocol):
         ...
 
 
+class _YesOrNo:
+    """Makes a check of the yes or no of a ``TokenVerifier``."""
+
+    def __init__(self, inner: TokenVerifier) -> None:
+        self._inner = inner
+
+    async def check_token(self, token: str, **_demands: Any) -> tuple[AccessToken | None, tuple[Check, ...]]:
+        """Ask it."""
+        access = await self._inner.verify_token(token)
+        if access is None:
+            return None, _inactive(CheckOutcome.FAIL)
+        return access, (plain_check(CheckId.TOKEN_ACTIVE, CheckOutcome.PASS),)
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class _Decision:
     """What was decided about one token. Its ``repr`` shows nothing: an ``AccessToken`` holds the token."""
@@ -106,7 +120,7 @@ class AuditTokenVerifier:
         accept_bound: bool = False,
         name: str | None = None,
     ) -> None:
-        self._inner = inner
+        self._inner = inner if isinstance(inner, CheckingVerifier) else _YesOrNo(inner)
         self._basis = Basis(basis)
         self._accept_bound = accept_bound
         self._name = name_of(name or type(inner).__qualname__)
@@ -115,6 +129,7 @@ class AuditTokenVerifier:
         own = (str(auth.resource_server_url),) if auth.resource_server_url else ()
         self.accepted_audiences = (*own, *accepted_audiences)
         """The resource identifiers of this server."""
+        self._own = frozenset(map(_canonical, self.accepted_audiences))
         self.metadata_url = (
             str(build_resource_metadata_url(auth.resource_server_url)) if auth.resource_server_url else None
         )
@@ -163,24 +178,17 @@ class AuditTokenVerifier:
 
     async def _ask(self, token: str, now: datetime) -> tuple[AccessToken | None, tuple[Check, ...]]:
         try:
-            if isinstance(self._inner, CheckingVerifier):
-                return await self._inner.check_token(
-                    token, audiences=self.accepted_audiences, scopes=self._scopes, now=now
-                )
-            access = await self._inner.verify_token(token)
+            return await self._inner.check_token(token, audiences=self.accepted_audiences, scopes=self._scopes, now=now)
         except Exception as error:  # noqa: BLE001 -- fail closed; its message may show the token
             diagnostics().error("a token could not be verified", error=type(error).__name__)
-            return None, _active(CheckOutcome.ERROR)
-        if access is None:
-            return None, _active(CheckOutcome.FAIL)
-        return access, (plain_check(CheckId.TOKEN_ACTIVE, CheckOutcome.PASS),)
+            return None, _inactive(CheckOutcome.ERROR)
 
     def _audience(self, claims: Mapping[str, Any]) -> Check:
         """Compare as URLs, as the SDK does. Where nobody says whom it is for, only a verifier that looked can tell."""
         audience = audience_of(claims.get("aud"))
         if not self.accepted_audiences or (not audience and self._trusts_inner):
             return plain_check(CheckId.TOKEN_AUDIENCE, CheckOutcome.NOT_PERFORMED)
-        if {_canonical(each) for each in audience} & {_canonical(each) for each in self.accepted_audiences}:
+        if not self._own.isdisjoint(map(_canonical, audience)):
             return plain_check(CheckId.TOKEN_AUDIENCE, CheckOutcome.PASS)
         return _failure(CheckId.TOKEN_AUDIENCE, " ".join(self.accepted_audiences), " ".join(audience))
 
@@ -222,9 +230,9 @@ def _claims_of(access: AccessToken, token: str) -> dict[str, Any]:
     claims |= {name: value for name, value in said.items() if value is not None}
     if claims.get("aud") is None:
         claims["aud"] = access.resource
-    jose = read_compact(token)
+    jose = None if "cnf" in claims else read_compact(token)
     if jose and jose.claims and "cnf" in jose.claims:
-        claims.setdefault("cnf", jose.claims["cnf"])
+        claims["cnf"] = jose.claims["cnf"]
     return claims
 
 
@@ -253,7 +261,7 @@ def _binding(claims: Mapping[str, Any]) -> tuple[Check, ...]:
     return tuple(found)
 
 
-def _active(outcome: CheckOutcome) -> tuple[Check, ...]:
+def _inactive(outcome: CheckOutcome) -> tuple[Check, ...]:
     skipped = (plain_check(each, CheckOutcome.NOT_PERFORMED) for each in _AFTER_ACTIVE)
     return plain_check(CheckId.TOKEN_ACTIVE, outcome), *skipped
 

@@ -91,13 +91,19 @@ class World:
             thread.join()
 
     @asynccontextmanager
-    async def connect(self, mode: str = "auto", token: str | None = None, **options: Any) -> AsyncGenerator[Client]:
+    async def connect(
+        self, mode: str = "auto", token: str | None = None, *, ends_session: bool = True, **options: Any
+    ) -> AsyncGenerator[Client]:
         """Connect the SDK's client, with the HTTP instrument in it, and a good token unless one is given."""
         headers = {"Authorization": f"Bearer {token or self.token()}"}
         transport = AsyncAuditTransport(self.log)
         async with (
             httpx2.AsyncClient(transport=transport, headers=headers, trust_env=False) as http,
-            Client(streamable_http_client(self.url, http_client=http), mode=mode, **options) as client,
+            Client(
+                streamable_http_client(self.url, http_client=http, terminate_on_close=ends_session),
+                mode=mode,
+                **options,
+            ) as client,
         ):
             yield client
 

@@ -178,7 +178,7 @@ def test_a_tool_that_fails(world: World) -> None:
             result = await call_tool(world.log, client, "delete_mail", {"number": 3})
             assert result.is_error
             with pytest.raises(MCPError):
-                await call_tool(world.log, client, "send_mail", {"to": "a", "pause": 5}, read_timeout_seconds=0.1)
+                await call_tool(world.log, client, "send_mail", {"to": "a", "pause": 1}, read_timeout_seconds=0.1)
 
     with world.serve(post_office(world)):
         asyncio.run(agent())
