@@ -82,9 +82,12 @@ class _Spans:
 
     def meet(self, entry: Entry) -> bool:
         """Whether a use lasted into one of the times. Read from the body as JSON, since most entries are not wanted."""
-        body: dict[str, Any] = from_json(entry.body)
-        context, action = body.get("context", {}), body.get("action", {})
-        moment = context.get("occurred_at") or context.get("recorded_at") or ""
-        begin, end = action.get("started_at") or moment, action.get("ended_at") or moment
-        before = bisect_right(self.merged, end, key=lambda span: span[0])
-        return before > 0 and self.merged[before - 1][1] >= begin
+        try:
+            body: dict[str, Any] = from_json(entry.body)
+            context, action = body.get("context", {}), body.get("action", {})
+            moment = context.get("occurred_at") or context.get("recorded_at") or ""
+            begin, end = action.get("started_at") or moment, action.get("ended_at") or moment
+            before = bisect_right(self.merged, end, key=lambda span: span[0])
+            return before > 0 and bool(self.merged[before - 1][1] >= begin)
+        except (ValueError, TypeError, AttributeError):
+            return True  # a damaged body: whoever reads its event says so

@@ -218,7 +218,7 @@ def _without_followed_intents(entries: list[Entry]) -> Iterator[Entry]:
     """
     intents = {entry.seq: attempt for entry in entries if (attempt := _attempt_of_intent(entry))}
     ended = {
-        (str(use.context.use_id), use.context.observer.value, use.action.attempt or 1)
+        (str(use.context.use_id), str(use.context.observer), str(use.action.attempt or 1))
         for entry in entries
         if entry.seq not in intents and isinstance(use := entry.event, CredentialUse)
         if use.action.phase is Phase.OUTCOME
@@ -226,14 +226,14 @@ def _without_followed_intents(entries: list[Entry]) -> Iterator[Entry]:
     return (entry for entry in entries if intents.get(entry.seq) not in ended)
 
 
-def _attempt_of_intent(entry: Entry) -> tuple[str, str, int] | None:
+def _attempt_of_intent(entry: Entry) -> tuple[str, str, str] | None:
     """Return which attempt of which use an intent is; None for every other entry, and for one that cannot be read."""
     if '"phase":"intent"' not in entry.body:
         return None
     try:
         body: dict[str, Any] = from_json(entry.body)
         context, action = body["context"], body["action"]
-        intent = (context["use_id"], context["observer"], action.get("attempt", 1))
+        intent = (str(context["use_id"]), str(context["observer"]), str(action.get("attempt", 1)))
         return intent if action["phase"] == Phase.INTENT else None
     except (ValueError, TypeError, KeyError, AttributeError):
         return None

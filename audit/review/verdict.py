@@ -115,10 +115,7 @@ class _Senders:
         if host and (known := self._hosts.get(where)) and host not in known:
             yield "it came from another address than the uses that agents recorded"
         if self._evidence.whole.get(seq) is True and where in self._through:
-            yield (
-                "every agent that was seen with the credential recorded everything around that time, also what it sent"
-                " to this resource server, and not this use"
-            )
+            yield "every agent that was seen with the credential recorded without a gap around then, and not this use"
 
     def _missing(self, seq: int, sighting: Sighting, use: CredentialUse) -> Iterator[str]:
         fingerprint = use.token.fingerprint

@@ -164,3 +164,15 @@ def test_a_bounded_time(stolen: Fingerprint, run: Run) -> None:
     before = run("incident", stolen, "--until", "2026-11-23T12:00:00Z")
     assert (before.code, before.out) == (0, "nothing is recorded about it\n")
     assert run("incident", stolen, "--since", "2026-11-23T12:00:00").code == 2
+
+
+def test_nothing_that_was_stored_is_obeyed(log: AuditLog, secret: str, run: Run) -> None:
+    """Names that stand out are shown as text: no colour, no second line."""
+    fingerprint = log.fingerprint(secret)
+    for tenant in ("acme", "\x1b[31mglobex\nhigh  fake.rule: nothing"):
+        log.record(_use(fingerprint, "agent", tenant=tenant))
+    out = run("incident", fingerprint).out
+    assert "token.several_tenants" in out
+    assert "\\x1b[31mglobex\\x0ahigh" in out
+    assert "\x1b" not in out
+    assert "\nhigh  fake.rule" not in out

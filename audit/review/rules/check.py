@@ -32,6 +32,7 @@ RULES: Final = (FAILED_EXECUTED, FAILED, ERROR, NOT_PERFORMED)
 
 _KNOWN: Final = frozenset(CheckId)
 _INFORMS: Final = frozenset({CheckId.MTLS_CERT_VALIDITY})  # RFC 8705 §6.2: fails nothing
+_ASKS_FOR_NONCE: Final = frozenset({CheckId.DPOP_NONCE, CheckId.DPOP_NONCE_DOWNGRADE})  # RFC 9449 §8: routine
 _OPTIONAL: Final = _INFORMS | {CheckId.DPOP_JTI_REPLAY, CheckId.WIMSE_JTI_REPLAY}  # RFC 9449 §11.1
 
 
@@ -61,12 +62,14 @@ def _failed(uses: Iterable[tuple[int, CredentialUse]]) -> Iterator[Remark]:
         ((failed, use.proof.checked_by, executed(use)), (seq,)) for seq, use in uses if (failed := failed_checks(use))
     )
     for (failed, by, done), seqs in grouped(found).items():
-        worst = max(failed, key=lambda each: RANK[_severity(each)])
+        asks = _ASKS_FOR_NONCE.issuperset(failed)
+        worst = failed[0] if asks else max(failed, key=lambda each: RANK[_severity(each)])
         who = f", checked by {by}" if by else ""
         ended = "and the action was executed all the same" if done else "and the action was not executed"
         sentence = f"{', '.join(failed)} failed{who}, {ended}: {_meaning(worst)}"
+        severity = Severity.INFORMATIONAL if asks else _severity(worst)
         rule = FAILED_EXECUTED if done else FAILED
-        yield Remark(rule, Severity.CRITICAL if done else _severity(worst), sentence, seqs, worst.source)
+        yield Remark(rule, Severity.CRITICAL if done else severity, sentence, seqs, worst.source)
 
 
 def _unfinished(uses: Iterable[tuple[int, CredentialUse]]) -> Iterator[Remark]:

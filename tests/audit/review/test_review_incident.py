@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -22,6 +24,7 @@ from counterfoil.schemas import (
     Fingerprint,
     InvalidEvent,
     LogEvent,
+    StoreCorrupt,
     Thumbprint,
     Token,
 )
@@ -299,3 +302,26 @@ def test_a_busy_credential_does_not_crowd_a_task(story: Story) -> None:
     seqs = [each.entry.seq for each in story.incident("t-9").timeline]
     assert seqs == sorted([*both, last])
     assert between not in seqs
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ('"phase":"intent"', '"phase":["intent"]'),
+        ('"action":{', '"action":7,"x":{'),
+        ('"context":{', '"context":[],"x":{'),
+        ('"use_id":"', '"use_id":{},"x":"'),
+        ('"started_at":"', '"started_at":[],"x":"'),
+    ],
+)
+def test_a_damaged_body_is_an_error_of_ours(good: str, bad: str, story: Story, address: Path) -> None:
+    """Whatever somebody made of an entry, by whichever way the incident comes to it: never another exception."""
+    with story.agent.scope(task="t-9"):
+        story.call()
+    story.call()
+    connection = sqlite3.connect(address, isolation_level=None)
+    connection.execute("UPDATE entry SET body = replace(body, ?, ?) WHERE seq > 8", (good, bad))
+    connection.close()
+    for subject in (str(story.token.fingerprint), "t-9"):
+        with suppress(InvalidEvent, StoreCorrupt):
+            assert story.incident(subject).timeline
