@@ -58,7 +58,7 @@ def test_everything_arrives_in_order(queued: AuditLog, entries: Entries, a_use: 
     """After ``flush`` the log holds what was recorded, in the order of the calls and of their numbers, in one chain."""
     for number in range(300):
         queued.record(a_use(f"use-{number}"))
-    queued.flush(deadline=10)
+    queued.flush(deadline=20)
     assert _names(entries()) == [f"use-{number}" for number in range(300)]
     assert [_number(entry) for entry in entries()] == list(range(3, 303))
 
@@ -78,7 +78,7 @@ def test_a_receipt_says_that_the_entry_is_only_accepted(queued: AuditLog, entrie
     receipt = queued.record(event)
     assert (receipt.durable, receipt.seq, receipt.chain_hash) == (False, 0, "")
     assert receipt.event_id == event.context.event_id
-    queued.flush(deadline=10)
+    queued.flush(deadline=20)
     assert [entry.event.context.event_id for entry in entries()] == [receipt.event_id]
 
 
@@ -118,7 +118,7 @@ def test_the_moment_of_the_call_counts(queued: AuditLog, a_use: MakeUse, busy: B
         event.context.attributes["state"] = ["after"]
         called = datetime.now(UTC)
         time.sleep(0.05)
-    queued.flush(deadline=10)
+    queued.flush(deadline=20)
     (entry,) = entries()
     context = entry.event.context
     assert context.recorded_at is not None
@@ -153,7 +153,7 @@ def test_what_cannot_be_recorded_is_refused_at_the_call(
         with queued.scope(attributes=hostile), pytest.raises((OutOfDomain, EventTooLarge)):
             queued.record(a_use())
     queued.record(a_use())
-    queued.flush(deadline=10)
+    queued.flush(deadline=20)
     producer = everything()[-1].event.context.producer
     assert producer is not None
     assert len(producer.raised) == 2 * len(refused) + 2
@@ -175,9 +175,9 @@ def test_the_same_event_twice(queued: AuditLog, entries: Entries, unaccounted: N
     for _ in range(2):
         queued.record(event)
         queued.record(event)
-        queued.flush(deadline=10)
+        queued.flush(deadline=20)
     queued.record(a_use("other"))
-    queued.flush(deadline=10)
+    queued.flush(deadline=20)
     assert _names(entries()) == ["read_mail", "other"]
     assert unaccounted() == set()
 
@@ -238,7 +238,7 @@ def test_tasks_need_no_thread(queued: AuditLog, entries: Entries, a_use: MakeUse
         await asyncio.gather(*(one(f"t-{number}") for number in range(50)))
 
     asyncio.run(scene())
-    queued.flush(deadline=10)
+    queued.flush(deadline=20)
     assert [entry.event.context.task for entry in entries()] == [f"t-{number}" for number in range(50)]
 
 
@@ -289,6 +289,6 @@ def test_no_secret_is_written(queued: AuditLog, address: Path, secret: str, a_us
         queued.record(a_use())
     with pytest.raises(EventTooLarge) as caught:
         queued.record(a_use(context=Context(attributes={"x": secret * 10_000})))
-    queued.flush(deadline=10)
+    queued.flush(deadline=20)
     assert len(_told(address)) == 2
     assert leaks(secret, *address.parent.glob("audit.db*"), str(caught.value), repr(caught.value)) == []

@@ -89,21 +89,24 @@ def test_overload(  # noqa: PLR0913, PLR0917 -- one argument a fixture
                 waits.append(time.monotonic() - began)
             else:
                 accepted += 1
+    small.flush(deadline=20)
     small.record(a_use("afterwards"))
-    small.flush(deadline=10)
+    small.flush(deadline=20)
     assert (len(_names(entries())) == accepted + 1) == (not defect)
-    assert (len(waits), all(0.19 < wait < 1 for wait in waits)) == (0 if defect else 3, True)
+    assert (len(waits), all(0.19 < wait < 5 for wait in waits)) == (0 if defect else 3, True)
     assert unaccounted() == set()
 
 
-def test_a_blocked_caller_goes_on_when_there_is_room(small: AuditLog, a_use: MakeUse, busy: Busy) -> None:
+@pytest.mark.usefixtures("key")
+def test_a_blocked_caller_goes_on_when_there_is_room(address: Path, a_use: MakeUse, busy: Busy) -> None:
     """Whoever waits gets the room that is made."""
-    with ThreadPoolExecutor(8) as pool:
+    patient = AuditLog.open(address, delivery="queued", queue_entries=5, deadline=20)
+    with patient, ThreadPoolExecutor(8) as pool:
         with busy():
-            waiting = [pool.submit(small.record, a_use(f"use-{number}")) for number in range(8)]
-            time.sleep(0.1)
+            waiting = [pool.submit(patient.record, a_use(f"use-{number}")) for number in range(8)]
+            time.sleep(0.2)
             assert sum(future.done() for future in waiting) == 5
-        assert all(future.result(5).event_id for future in waiting)
+        assert all(future.result().event_id for future in waiting)
 
 
 def test_the_queue_is_bounded_by_bytes_too(address: Path, key: FingerprintKey, a_use: MakeUse, busy: Busy) -> None:
@@ -133,7 +136,7 @@ def test_a_later_refusal_is_told(
     event = a_use()
     for each in (event, a_use("pay", context=event.context), a_use("send", context=event.context), a_use("last")):
         queued.record(each)
-    queued.flush(deadline=10)
+    queued.flush(deadline=20)
     diagnostics.cache_clear()
     assert _names(entries()) == ["read_mail", "last"]
     (gap,) = _gaps(entries())
@@ -170,11 +173,17 @@ def test_a_store_that_is_back_gets_everything(small: AuditLog, entries: Entries,
         with pytest.raises(AuditTimeout, match="with 5 entries waiting") as caught:
             small.flush()
         assert "flush() again" in caught.value.advice
-        time.sleep(0.4)
-        with pytest.raises(AuditUnavailable, match=r"locked by another process|busy"):
-            small.record(a_use())
-    small.flush(deadline=10)
+        until = time.monotonic() + 20
+        while "locked by another process" not in _refusal(small, a_use()):
+            assert time.monotonic() < until
+    small.flush(deadline=20)
     assert _names(entries()) == [f"use-{number}" for number in range(5)]
+
+
+def _refusal(log: AuditLog, event: CredentialUse) -> str:
+    with pytest.raises(AuditUnavailable) as caught:
+        log.record(event)
+    return str(caught.value)
 
 
 def _always_repeated(_: object, pending: Pending) -> bool:
@@ -205,11 +214,11 @@ def test_a_commit_of_unknown_outcome_is_repeated_once(  # noqa: PLR0913, PLR0917
     monkeypatch.setattr("counterfoil.exporters.sql.SqliteWriter._is_in_place", is_in_place)
     for number in range(3):
         queued.record(a_use(f"use-{number}"))
-    queued.flush(deadline=10)
+    queued.flush(deadline=20)
     assert next(places, None) is None
     monkeypatch.undo()
     queued.record(a_use("last"))
-    queued.flush(deadline=10)
+    queued.flush(deadline=20)
     assert _names(entries()) == ["use-0", "use-1", "use-2", "last"]
     raised = [number for entry in everything() if (made := entry.event.context.producer) for number in made.raised]
     assert bool(raised) == defect
@@ -259,8 +268,9 @@ def test_a_use_fails_closed(small: AuditLog, entries: Entries, a_use: MakeUse, b
             pass
         with pytest.raises(AuditUnavailable), small.use(**parts):
             pytest.fail("the action ran without its intent")
+    small.flush(deadline=20)
     small.record(a_use())
-    small.flush(deadline=10)
+    small.flush(deadline=20)
     phases = [entry.event.action.phase for entry in entries() if isinstance(entry.event, CredentialUse)]
     assert (phases.count(Phase.INTENT), phases.count(Phase.OUTCOME)) == (1, 0)
     assert [gap.count for gap in _gaps(entries())] == [1]
@@ -295,6 +305,6 @@ def test_a_defect_behind_the_queue_does_not_end_its_thread(
     monkeypatch.setattr(queued, "commit_group", failing)
     for _ in range(3):
         queued.record(a_use())
-    queued.flush(deadline=10)
+    queued.flush(deadline=20)
     assert next(failures, None) is None
     assert len(entries()) == 3

@@ -239,18 +239,19 @@ print(handled)
 
 
 def test_memory_is_bounded(address: Path) -> None:
-    """Five times as much as a queue holds, given to a store that is away, takes little more than the queue may."""
+    """60 MB of events, given to a store that is away, take little more than what the queue may hold and its writer."""
     script = """
 import tracemalloc
 from counterfoil.exporters.sql.sqlite import SharedLock
 from counterfoil.schemas import AuditUnavailable, Context
 log.close()
 log = AuditLog.open(sys.argv[1], delivery="queued", queue_bytes=4 * 2**20, deadline=0.001)
+late(*range(100)); log.flush(deadline=20)  # so that what is loaded once is loaded
 lock = SharedLock(Path(sys.argv[1])); lock.acquire(time.monotonic() + 1)
-large = Context(attributes={"x": ["y" * 600] * 60})
+large = Context(attributes={"x": ["y" * 600] * 330})
 tracemalloc.start()
 accepted = 0
-for number in range(500):
+for number in range(300):
     event = CredentialUse(context=large.model_copy(update={"event_id": use(0).context.event_id}), token=Token(),
                           resource=Resource(uri="https://api.example"), action=Action(name="large"))
     try: log.record(event)
@@ -261,5 +262,5 @@ lock.release()
 log.flush(deadline=20); log.close()
 """
     accepted, peak = map(int, _run(script, address).stdout.split())
-    assert 100 <= accepted <= 115
-    assert peak < 16 * 2**20
+    assert 19 <= accepted <= 21
+    assert peak < 24 * 2**20
