@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from counterfoil.schemas import (
     BindingMethod,
-    Check,
     CheckId,
     CheckOutcome,
     ConfigurationError,
@@ -32,7 +31,7 @@ from counterfoil.schemas import (
 
 from ..capture.proofs import proof_id
 from .claims import judge_ath, judge_nonce, judge_request, judge_required, judge_time
-from .inspection import Inspection, Outcomes, plain_check
+from .inspection import Inspection, Outcomes, plain_check, result_of
 from .jws import read_jws
 from .keys import judge_signature, private_members, read_key
 from .policy import DpopPolicy
@@ -54,7 +53,6 @@ DPOP_CHECKS: Final = tuple(each for each in CheckId if each.startswith(("dpop.",
 
 _OF_TOKEN: Final = (CheckId.DPOP_ATH, CheckId.DPOP_JKT, CheckId.DPOP_SCHEME, CheckId.DPOP_SINGLE_TOKEN_METHOD)
 _OF_NONCE: Final = (CheckId.DPOP_NONCE, CheckId.DPOP_NONCE_DOWNGRADE)
-_GOOD: Final = frozenset({CheckOutcome.PASS, CheckOutcome.NOT_APPLICABLE})
 _REPLAY_ALONE: Final = [CheckId.DPOP_JTI_REPLAY]
 _TYP: Final = "dpop+jwt"
 _DEFAULT_POLICY: Final = DpopPolicy()
@@ -104,11 +102,10 @@ def inspect_dpop(  # noqa: PLR0913 -- each is a fact of its own
     key = _judge_proof(request, tokens, jws, facts, outcomes) if jws else None
     marked = _proof_id(jws, key)
     scope = _judge_replay(marked, replay, facts, outcomes)
-    checks = outcomes.checks
     return Inspection(
         mechanism=BindingMethod.DPOP,
-        checks=checks,
-        result=_result(checks, must_be_new=replay is not None),
+        checks=outcomes.checks,
+        result=_result(outcomes, must_be_new=replay is not None),
         key=key.thumbprint if key else None,
         proof_digest=Sha256.of(", ".join(proofs).encode("utf-8", "surrogatepass")) if proofs else None,
         proof_id=marked,
@@ -216,7 +213,7 @@ def _proof_id(jws: Jws | None, key: ProofKey | None) -> Sha256 | None:
 
 def _judge_replay(marked: Sha256 | None, replay: ReplayStore | None, facts: _Facts, outcomes: Outcomes) -> ReplayScope:
     """Judge ``13`` if nothing else is amiss: otherwise anybody could fill the store, or use up a ``jti`` of others."""
-    if replay is None or marked is None or not facts.token_verified or _open(outcomes.checks) != _REPLAY_ALONE:
+    if replay is None or marked is None or not facts.token_verified or outcomes.open != _REPLAY_ALONE:
         return ReplayScope.NONE
     expires = facts.now + facts.policy.retention
     try:
@@ -228,17 +225,10 @@ def _judge_replay(marked: Sha256 | None, replay: ReplayStore | None, facts: _Fac
     return ReplayScope.KEY
 
 
-def _open(checks: tuple[Check, ...]) -> list[CheckId]:
-    """Return the checks that concern the request and did not pass."""
-    return [check.id for check in checks if check.outcome not in _GOOD]
-
-
-def _result(checks: tuple[Check, ...], *, must_be_new: bool) -> ProofResult:
+def _result(outcomes: Outcomes, *, must_be_new: bool) -> ProofResult:
     """Return the whole: a pass only if all that concerns the request passed, ``13`` where there is a store to ask."""
-    outcomes = [check.outcome for check in checks]
-    if CheckOutcome.FAIL in outcomes:
-        return ProofResult.FAIL
-    if CheckOutcome.ERROR in outcomes:
-        return ProofResult.ERROR
-    done = CheckOutcome.NOT_PERFORMED not in outcomes or (not must_be_new and _open(checks) == _REPLAY_ALONE)
-    return ProofResult.PASS if done else ProofResult.NOT_PERFORMED
+    still_open = outcomes.open
+    if not still_open or (still_open == _REPLAY_ALONE and not must_be_new):
+        return ProofResult.PASS
+    found = result_of(outcomes.checks)
+    return ProofResult.NOT_PERFORMED if found is ProofResult.PASS else found

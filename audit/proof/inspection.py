@@ -11,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Final
 
 from counterfoil.schemas import (
@@ -84,47 +84,62 @@ class Inspection:
 class Outcomes:
     """Collects how checks end. What nobody settles stays ``not_performed``."""
 
+    __slots__ = ("_outcomes", "_told")
+
     def __init__(self, considered: Iterable[CheckId]) -> None:
-        self._checks = _unsettled(tuple(considered)).copy()
+        self._outcomes = _unsettled(tuple(considered)).copy()
+        self._told: dict[CheckId, Check] = {}
 
     def settle(self, check_id: CheckId, outcome: CheckOutcome, *, observed: str | None = None) -> None:
         """Say how a check ended. ``observed`` is worth knowing although the check did not fail, and is no secret."""
-        plain = plain_check(check_id, outcome)
-        self._checks[check_id] = plain if observed is None else Check(id=check_id, outcome=outcome, observed=observed)
+        self._outcomes[check_id] = outcome
+        if observed is not None:
+            self._told[check_id] = Check(id=check_id, outcome=outcome, observed=observed)
+        elif self._told:
+            self._told.pop(check_id, None)
 
     def judge(
         self, check_id: CheckId, good: object, *, expected: str | None = None, observed: str | None = None
     ) -> bool:
         """Say whether a check passed. ``expected`` and ``observed`` are kept of a failure, and are no secrets."""
         if good:
-            self._checks[check_id] = plain_check(check_id, CheckOutcome.PASS)
+            self.settle(check_id, CheckOutcome.PASS)
             return True
-        self._checks[check_id] = Check(id=check_id, outcome=CheckOutcome.FAIL, expected=expected, observed=observed)
+        self._outcomes[check_id] = CheckOutcome.FAIL
+        self._told[check_id] = Check(id=check_id, outcome=CheckOutcome.FAIL, expected=expected, observed=observed)
         return False
 
     def compare(self, check_id: CheckId, expected: str, observed: object) -> bool:
         """Say whether two values are the same. Of a failure, short names are kept of both."""
         if expected == observed:
-            self._checks[check_id] = plain_check(check_id, CheckOutcome.PASS)
+            self.settle(check_id, CheckOutcome.PASS)
             return True
         return self.judge(check_id, good=False, expected=shown(expected), observed=shown(observed))
 
     def passed(self, *check_ids: CheckId) -> bool:
         """Whether each of these passed."""
-        return all(self._checks[each].outcome is CheckOutcome.PASS for each in check_ids)
+        return all(self._outcomes[each] is CheckOutcome.PASS for each in check_ids)
+
+    @property
+    def open(self) -> list[CheckId]:
+        """Those that concern the request and did not pass."""
+        return [check_id for check_id, outcome in self._outcomes.items() if outcome not in _CLOSED]
 
     @property
     def checks(self) -> tuple[Check, ...]:
         """All of them."""
-        return tuple(self._checks.values())
+        plain = _plain_checks(tuple(self._outcomes), tuple(self._outcomes.values()))
+        return tuple(self._told.get(each.id, each) for each in plain) if self._told else plain
 
     def result(self, required: Iterable[CheckId]) -> ProofResult:
         """Return the whole: the worst outcome, and ``not_performed`` if a required check neither passed nor failed."""
-        found = result_of(self._checks.values())
+        found = result_of(self.checks)
         if found is ProofResult.PASS and not self.passed(*required):
             return ProofResult.NOT_PERFORMED
         return found
 
+
+_CLOSED: Final = frozenset({CheckOutcome.PASS, CheckOutcome.NOT_APPLICABLE})
 
 INFORMATION: Final = frozenset({CheckId.MTLS_CERT_VALIDITY})
 """A resource server need not look at the dates of a certificate (RFC 8705 §3, §6.2)."""
@@ -154,8 +169,14 @@ _BADNESS = {
 
 
 @cache
-def _unsettled(considered: tuple[CheckId, ...]) -> dict[CheckId, Check]:
-    return {each: plain_check(each, CheckOutcome.NOT_PERFORMED) for each in considered}
+def _unsettled(considered: tuple[CheckId, ...]) -> dict[CheckId, CheckOutcome]:
+    return dict.fromkeys(considered, CheckOutcome.NOT_PERFORMED)
+
+
+@lru_cache(maxsize=256)
+def _plain_checks(check_ids: tuple[CheckId, ...], outcomes: tuple[CheckOutcome, ...]) -> tuple[Check, ...]:
+    """Return checks without values. Most requests end in one of a few ways, so that their checks are one tuple."""
+    return tuple(map(plain_check, check_ids, outcomes))
 
 
 @cache

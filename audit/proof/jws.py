@@ -63,7 +63,7 @@ def read_jws(text: str, outcomes: Outcomes, well_formed: CheckId, *, max_size: i
     ambiguous = header[1] or claims[1]
     outcomes.judge(CheckId.JOSE_DUPLICATE_MEMBER, not ambiguous)
     outcomes.judge(CheckId.JOSE_CRIT, "crit" not in header[0])
-    signing_input = f"{parts[0]}.{parts[1]}".encode("ascii")
+    signing_input = text[: -len(parts[2]) - 1].encode("ascii")
     return Jws(header[0], claims[0], signing_input, raw[2] or b"", ambiguous)
 
 
