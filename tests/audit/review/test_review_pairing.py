@@ -74,6 +74,13 @@ def test_a_proof_that_came_again_makes_no_second_pair() -> None:
     ]
 
 
+def test_a_proof_that_the_agent_sent_twice_and_the_server_saw_once() -> None:
+    """One of the two never arrived: one pair, and the other stub of the agent's stays without."""
+    sightings = paired([_ours(1, 0, 1, proof=_ONE), _ours(2, 2, 3, proof=_ONE), _theirs(11, 2.5, proof=_ONE)])
+    assert sorted(each.counterpart or 0 for each in sightings) == [0, 1, 11]
+    assert not any(each.alone or each.repeats for each in sightings)
+
+
 @pytest.mark.parametrize("swapped", [False, True])
 def test_of_two_with_one_proof_the_better_fit_is_the_counterpart(*, swapped: bool) -> None:
     """A thief who came first was accepted, and the agent was refused: the agent's stub says 401."""

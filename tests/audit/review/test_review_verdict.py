@@ -256,3 +256,22 @@ def test_many_alike_are_one_verdict(story: Story) -> None:
     (verdict,) = story.incident().verdicts
     assert verdict.seqs == stolen
     assert "and 95 more have no agent's stub" in verdict.sentence
+
+
+def test_an_approval_that_was_not_required_accuses_nobody(story: Story) -> None:
+    """Somebody was asked without need, and said no: a remark, and no verdict."""
+    asked = story.agent.approval(tool="read_mail", arguments={}, requirement=Requirement.NOT_REQUIRED)
+    asked.denied(approver="dana")
+    story.call(approval=asked, arguments={})
+    assert story.incident().verdicts == ()
+    assert len(story.remarks("approval.denied")) == 1
+
+
+def test_an_approval_for_something_else_is_none(story: Story) -> None:
+    """Granted, and for other arguments: the use contradicts the approval that it names."""
+    asked = story.agent.approval(tool="read_mail", arguments={"to": "dana"}, requirement=Requirement.REQUIRED)
+    asked.granted(approver="dana")
+    story.call(approval=asked, arguments={"to": "somebody"}, binding=story.bound, proof=story.proof())
+    (verdict,) = story.incident().verdicts
+    assert verdict.sender == "induced"
+    assert "but what was approved is not what ran: induced" in verdict.sentence
