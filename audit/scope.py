@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ from counterfoil.schemas import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class Scope:
 
 _NOWHERE = Scope()
 _current: ContextVar[Scope] = ContextVar("counterfoil_scope")
+_serving: ContextVar[Callable[[], Fingerprint | None] | None] = ContextVar("counterfoil_serving", default=None)
 
 
 def current_scope() -> Scope:
@@ -110,6 +111,33 @@ def scope(  # noqa: PLR0913 -- one keyword a fact
         yield
     finally:
         _current.reset(token)
+
+
+@contextmanager
+def serving(credential: Callable[[], Fingerprint | None]) -> Generator[None]:
+    """Give every event recorded inside ``context.inbound``: what ``credential`` returns once something is recorded.
+
+    It takes the place of an inbound credential around it; one that is said inside, by ``scope``, counts more.
+    """
+    outer = current_scope()
+    around = None
+    if "inbound" in outer.context:
+        context = {name: value for name, value in outer.context.items() if name != "inbound"}
+        around = _current.set(replace(outer, context=context))
+    token = _serving.set(credential)
+    try:
+        yield
+    finally:
+        _serving.reset(token)
+        if around:
+            _current.reset(around)
+
+
+def current_inbound() -> dict[str, str]:
+    """Return the credential that is being served as a ``context`` member; nothing where none is."""
+    credential = _serving.get()
+    fingerprint = credential() if credential else None
+    return {"inbound": fingerprint} if fingerprint else {}
 
 
 def _members(given: dict[str, Any]) -> dict[str, Any]:

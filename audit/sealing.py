@@ -16,7 +16,7 @@ from counterfoil.schemas import Event, EventTooLarge, InvalidEvent, canonical_by
 from counterfoil.schemas.entry import LOG_MEMBERS, MAX_BODY, check_size
 from counterfoil.schemas.events import EVENT_TYPES, identified, stated, stated_json
 
-from .scope import current_scope, current_trace
+from .scope import current_inbound, current_scope, current_trace
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -111,7 +111,8 @@ def _snapshot(event: Event) -> bytes:
 def _surroundings(event: Event) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the members of ``context`` and the parts that the caller did not state itself."""
     around, said = current_scope(), event.context.model_fields_set
-    context = {name: value for name, value in (around.context | current_trace()).items() if name not in said}
+    surrounding = current_inbound() | around.context | current_trace()
+    context = {name: value for name, value in surrounding.items() if name not in said}
     if not around.parts:
         return context, {}
     names = around.parts.keys() & type(event).model_fields.keys() - event.model_fields_set

@@ -58,6 +58,8 @@ class Use:
         Replace what the intent said, where the answer taught more.
     ``name``, ``arguments_digest``, ``context``
         Name and digest of the action, and those members of the context that are given, likewise.
+    ``started_at``
+        When the action began: when the intent is written, unless it was before.
     ``attempt``
         Which attempt of the use this is, where the answer asks for another (RFC 9449 §8). The next one is made with
         ``Context(use_id=...)`` of this one, and ``Action(attempt=...)``.
@@ -70,7 +72,7 @@ class Use:
         action: Action = fields["action"]
         self.use_id: UUID = (context.use_id if context else None) or new_event_id()
         self.attempt = action.attempt
-        self._started_at: datetime | None = None
+        self.started_at: datetime | None = None
         self.receipt: Receipt | None = None
         self.status_code: int | None = None
         self.outcome: Outcome | None = None
@@ -111,14 +113,15 @@ class Use:
         except Exception as failure:  # noqa: BLE001 -- as above
             self._log.note_lost_outcome(failure)
 
-    async def arecord_whole(self) -> Receipt:
-        """Record the use as one entry, for what needs no intent: nothing was done. Raises ``StoreError``."""
-        self._started_at = datetime.now(UTC)
-        return await self._log.arecord(self._outcome(None, phase=Phase.COMPLETE))
+    async def arecord_whole(self, kind: type[BaseException] | None = None) -> Receipt:
+        """Record the use as one entry that has no intent. ``kind`` is what the action raised. Raises ``StoreError``."""
+        self.started_at = self.started_at or datetime.now(UTC)
+        return await self._log.arecord(self._outcome(kind, phase=Phase.COMPLETE))
 
     def _intent(self) -> CredentialUse:
-        self._started_at = datetime.now(UTC)
-        return self._event(self._started_at, phase=Phase.INTENT, outcome=Outcome.PENDING, started_at=self._started_at)
+        now = datetime.now(UTC)
+        self.started_at = self.started_at or now
+        return self._event(now, phase=Phase.INTENT, outcome=Outcome.PENDING, started_at=self.started_at)
 
     def _outcome(self, kind: type[BaseException] | None, *, phase: Phase = Phase.OUTCOME) -> CredentialUse:
         now = datetime.now(UTC)
@@ -130,7 +133,7 @@ class Use:
             **{member: value for member, value in named.items() if value is not None},
             phase=phase,
             outcome=self.outcome or _outcome_of(kind, self.status_code),
-            started_at=self._started_at,
+            started_at=self.started_at,
             ended_at=now,
             status_code=self.status_code,
             error_type=self.error_type or (kind.__qualname__ if kind else None),

@@ -14,10 +14,10 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import client, command_line, export, proof, query, queued, record, redaction, verify
+from . import asgi, client, command_line, export, proof, query, queued, record, redaction, verify
 from .figure import Figure
 
-BENCHES = (record, queued, client, redaction, proof, verify, query, export, command_line)
+BENCHES = (record, queued, client, asgi, redaction, proof, verify, query, export, command_line)
 
 
 def main() -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import suppress
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from counterfoil.schemas import (
     Context,
-    CounterfoilError,
-    Fingerprint,
     Observer,
     Outcome,
     Principal,
@@ -26,7 +26,7 @@ from .inbound import InboundUse
 from .route import route_template
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from ..capture import HttpRequest
     from ..log import AuditLog
@@ -35,81 +35,129 @@ if TYPE_CHECKING:
     from .asgi_answer import Answer
     from .asgi_scope import Received, Scope
 
+_SIGNER = SignerProcess()  # which process sent it is not on the wire
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 
 
 class Exchange:
-    """One request and what is recorded of it. ``uses`` is empty if it shows no credential."""
+    """One request and what is recorded of it.
+
+    The intents are written before the application runs (``begin``); or, for those who would rather not wait, once it
+    has run for so long (``begin_later``). What ends sooner is then one entry, afterwards.
+    """
 
     def __init__(
-        self, log: AuditLog, received: Received, verdict: Verdict | None, verifier: Verifier | None, *, anonymous: bool
+        self,
+        log: AuditLog,
+        received: Callable[[], Received],
+        verdict: Verdict | None = None,
+        verifier: Verifier | None = None,
+        *,
+        anonymous: bool,
     ) -> None:
-        """With ``anonymous``, a request that is refused without a credential has a use too, of the class ``none``."""
+        """Nothing is read before it is needed: ``received`` reads the request, once.
+
+        With ``anonymous``, a request that is refused without a credential has a use too, of the class ``none``.
+        """
         self._log = log
         self._anonymous = anonymous
-        self._request = received.request
-        self._peer = received.peer
-        self._resource = _resource(received, verifier)
+        self._received = received
+        self._verifier = verifier
+        self._started_at = datetime.now(UTC)
+        self._uses: list[Use] | None = None
+        self._main: Use | None = None
+        self._waiting: asyncio.TimerHandle | None = None
+        self._beginning: asyncio.Task[None] | None = None
+        self._begun: list[Use] = []
+        self._ended = False
         self.inbound = InboundUse(received, log.fingerprint_key, verdict)
         self.refusal: Refusal | None = verdict.refusal if verdict else None
         self.document: bytes | None = verdict.document if verdict else None
         self.headers: Headers = verdict.headers if verdict else ()
-        shown = len(self.inbound.credentials)
-        self.uses = [self._use(index) for index in range(shown or bool(anonymous and self.refusal))]
-        self._main = self.uses[self.inbound.main] if self.uses else None
 
     @property
-    def fingerprint(self) -> Fingerprint | None:
-        """The main credential, for what is sent out while it is served."""
-        return self.inbound.token.fingerprint
+    def uses(self) -> list[Use]:
+        """A use for each credential; empty if the request shows none."""
+        if self._uses is None:
+            seen = self.inbound.seen
+            self._resource = _resource(self._received(), self._verifier)
+            numbered = range(len(seen.credentials) or bool(self._anonymous and self.refusal))
+            self._uses = [self._use(index) for index in numbered]
+            self._main = self._uses[seen.main] if self._uses else None
+        return self._uses
 
     def _use(self, index: int) -> Use:
-        main = index == self.inbound.main
-        shown = self.inbound if main else self.inbound.credentials[index]
+        seen, received = self.inbound.seen, self._received()
+        shown = seen if index == seen.main else seen.credentials[index]
         # Said to be absent: what surrounds the server's own uses is not what this one was sent for.
-        context: dict[str, Any] = {"observer": Observer.RESOURCE_SERVER, "peer": self._peer, "inbound": None}
+        context: dict[str, Any] = {"observer": Observer.RESOURCE_SERVER, "peer": received.peer, "inbound": None}
         if shown.actors:
             context["principal"] = Principal(actors=shown.actors)
-        return self._log.use(
+        use = self._log.use(
             token=shown.token,
             binding=shown.binding,
             proof=shown.proof,
-            signer=SignerProcess(),  # which process sent it is not on the wire
+            signer=_SIGNER,
             resource=self._resource,
-            action=action_of(self._request),
-            context=Context(**context, **_trace(self._request)),
+            action=action_of(received.request),
+            context=Context(**context, **_trace(received.request)),
         )
+        use.started_at = self._started_at
+        return use
 
     async def begin(self) -> None:
-        """Record the intents. Raises ``StoreError`` if any cannot be written; those that were have still to end."""
+        """Record the intents. Raises ``StoreError`` if any cannot be written."""
         begun = await _together([use.__aenter__() for use in self.uses])
+        self._begun = [use for use, each in zip(self.uses, begun, strict=True) if not isinstance(each, BaseException)]
         failed = [each for each in begun if isinstance(each, BaseException)]
         if failed:
-            self.uses = [use for use, each in zip(self.uses, begun, strict=True) if not isinstance(each, BaseException)]
             raise failed[0]
 
-    async def end(self, answer: Answer, scope: Scope, raised: type[BaseException] | None = None) -> None:
-        """Record the outcomes, once. Raises nothing."""
-        uses, self.uses = self.uses, []
-        if uses:
-            self._settle(uses, answer, scope)
-            await _together([use.__aexit__(raised, None, None) for use in uses])
-        elif self._anonymous and answer.status == HTTPStatus.UNAUTHORIZED and not self.inbound.credentials:
-            await self._end_without_credential(answer, scope)
+    async def abandon(self, answer: Answer, scope: Scope) -> None:
+        """End the uses that had begun, since the application does not run."""
+        self._uses = self._begun
+        await self.end(answer, scope)
 
-    async def _end_without_credential(self, answer: Answer, scope: Scope) -> None:
-        """Record that the host asked for a credential (RFC 9110 §15.5.2), in one entry, since nothing was done."""
-        self._anonymous = False
-        use = self._use(0)
-        self._settle([use], answer, scope)
+    def begin_later(self, seconds: float) -> None:
+        """Record the intents if the request has not ended after so many seconds."""
+        self._waiting = asyncio.get_running_loop().call_later(seconds, self._begin_now)
+
+    def _begin_now(self) -> None:
+        self._beginning = asyncio.get_running_loop().create_task(self._begin_late())
+
+    async def _begin_late(self) -> None:
+        with suppress(Exception):  # the application runs already: what has no intent is one entry in the end
+            await self.begin()
+
+    async def end(self, answer: Answer, scope: Scope, raised: type[BaseException] | None = None) -> None:
+        """Record the outcomes, once. Raises nothing but that it is cancelled."""
+        if self._ended:
+            return
+        self._ended = True
+        if self._waiting:
+            self._waiting.cancel()
+        if self._beginning:
+            await self._beginning
         try:
-            await use.arecord_whole()
-        except CounterfoilError as error:
+            await self._record(answer, scope, raised)
+        except Exception as error:  # noqa: BLE001 -- the answer is given, and the host must not hear of our troubles
             self._log.note_lost_outcome(error)
+
+    async def _record(self, answer: Answer, scope: Scope, raised: type[BaseException] | None) -> None:
+        uses = self.uses
+        if not uses and self._anonymous and answer.status == HTTPStatus.UNAUTHORIZED:
+            uses = [self._use(0)]  # the host asked for a credential (RFC 9110 §15.5.2)
+        self._settle(uses, answer, scope)
+        outcomes = [
+            use.__aexit__(raised, None, None) if use in self._begun else use.arecord_whole(raised) for use in uses
+        ]
+        for failed in await _together(outcomes):
+            if isinstance(failed, Exception):
+                self._log.note_lost_outcome(failed)
 
     def _settle(self, uses: list[Use], answer: Answer, scope: Scope) -> None:
         """Take over what the answer taught: status and error, the route that served, what the host reported."""
-        words = next(iter(self._request.values("authorization")), "").split(None, 1)
+        words = next(iter(self._received().request.values("authorization")), "").split(None, 1)
         error = answer.error(words[0] if words else "")
         inbound, done = self.inbound, self.inbound.action
         told = answer.status is None or answer.status < HTTPStatus.BAD_REQUEST
@@ -125,9 +173,9 @@ class Exchange:
 
     def _name(self, scope: Scope) -> str | None:
         """Return what the action is called: by the host, by what the request asks of an MCP server, by the route."""
-        inbound, template = self.inbound, route_template(scope)
-        said = inbound.tool.name if inbound.tool else inbound.action.name or message_of(self._request).name
-        return name_of(said or (template and f"{self._request.method} {template}"))
+        inbound, request, template = self.inbound, self._received().request, route_template(scope)
+        said = inbound.tool.name if inbound.tool else inbound.action.name or message_of(request).name
+        return name_of(said or (template and f"{request.method} {template}"))
 
     async def record_refusal(self, refusal: Refusal) -> None:
         """Record each use whole, refused, or failed where the checking itself failed. Raises ``StoreError``."""

@@ -8,7 +8,7 @@ checked what, and how it ended.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from counterfoil.schemas import Binding, BindingMethod, Context, Principal, Proof, ProofResult, Token, TokenClass, Tool
 
@@ -17,7 +17,7 @@ from ..capture.credentials import capture_credentials, main_credential
 from ..proof.inspection import Inspection, result_of, worst
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from pydantic import JsonValue
 
@@ -42,6 +42,30 @@ class HostAction:
     attributes: Mapping[str, JsonValue] = field(default_factory=dict[str, "JsonValue"])
 
 
+@dataclass(slots=True)
+class _Seen:
+    """What a request shows, and what became known of the main credential."""
+
+    credentials: tuple[Credential, ...]
+    main: int
+    token: Token
+    binding: Binding
+    proof: Proof
+    actors: tuple[str, ...] = field(repr=False)
+
+    @classmethod
+    def of(cls, credentials: tuple[Credential, ...]) -> Self:
+        if not credentials:
+            return cls((), 0, _NOTHING, Binding(), Proof(), ())
+        main = main_credential(credentials)
+        found = credentials[main]
+        return cls(credentials, main, found.token, found.binding, found.proof, found.actors)
+
+    def verify(self, method: BindingMethod) -> None:
+        shown = {"method": method} if method is not BindingMethod.NONE else {}
+        self.binding = self.binding.model_copy(update={"verified": method, **shown})
+
+
 class InboundUse:
     """What is known of the main credential of a request: the first access token, or else the first of all.
 
@@ -51,40 +75,59 @@ class InboundUse:
         The verified claims, or the introspection response; empty where nobody verified. They are not recorded.
     """
 
-    def __init__(self, received: Received, key: FingerprintKey, verdict: Verdict | None) -> None:
+    def __init__(self, received: Callable[[], Received], key: FingerprintKey, verdict: Verdict | None) -> None:
+        """``received`` reads the request, once; nothing is read before somebody asks."""
         self._received = received
         self._key = key
+        self._verdict = verdict
+        self._seen: _Seen | None = None
         self.claims: Mapping[str, Any] = verdict.claims if verdict else {}
-        self.proof = Proof()
         self.tool: Tool | None = None
         self.action = HostAction()
         self.accepted_audiences: tuple[str, ...] = ()
-        self._capture(verdict.facts if verdict else None)
-        if verdict and verdict.proof:
-            marks = {"proof_digest": self.proof.proof_digest, "proof_id": self.proof.proof_id}
-            self.proof = verdict.proof if verdict.proof.proof_digest else verdict.proof.model_copy(update=marks)
-            self._verified(verdict.verified)
 
-    def _capture(self, facts: TokenFacts | None) -> None:
-        received = self._received
-        self.credentials = capture_credentials(
+    @property
+    def token(self) -> Token:
+        """The credential; of the class ``none`` where the request shows none."""
+        return self.seen.token
+
+    @property
+    def binding(self) -> Binding:
+        """What ties it to its sender."""
+        return self.seen.binding
+
+    @property
+    def proof(self) -> Proof:
+        """The proof that came with it, and its checks."""
+        return self.seen.proof
+
+    @property
+    def fingerprint(self) -> Fingerprint | None:
+        """Which credential it is."""
+        return self.seen.token.fingerprint
+
+    @property
+    def seen(self) -> _Seen:
+        """Everything that the request shows. It is read when it is first asked for."""
+        if self._seen is None:
+            verdict = self._verdict
+            seen = self._seen = self._read(verdict.facts if verdict else None)
+            if verdict and verdict.proof:
+                marks = {"proof_digest": seen.proof.proof_digest, "proof_id": seen.proof.proof_id}
+                seen.proof = verdict.proof if verdict.proof.proof_digest else verdict.proof.model_copy(update=marks)
+                seen.verify(verdict.verified)
+        return self._seen
+
+    def _read(self, facts: TokenFacts | None) -> _Seen:
+        received = self._received()
+        credentials = capture_credentials(
             received.request,
             self._key,
             facts=facts,
             certificate=received.certificate,
             certificate_source=received.certificate_source,
         )
-        self.main = main_credential(self.credentials)
-        main: Credential | None = self.credentials[self.main] if self.credentials else None
-        self.token = main.token if main else _NOTHING
-        self.binding = main.binding if main else Binding()
-        self.proof = main.proof if main else Proof()
-        self.actors = main.actors if main else ()
-
-    @property
-    def fingerprint(self) -> Fingerprint | None:
-        """Which credential it is."""
-        return self.token.fingerprint
+        return _Seen.of(credentials)
 
     def report(  # noqa: PLR0913 -- one keyword a fact
         self,
@@ -108,13 +151,14 @@ class InboundUse:
         self.accepted_audiences = names_of(accepted_audiences) or self.accepted_audiences
         found = (*(facts.checks if facts else ()), *checks)
         if facts is not None:
-            known = self.proof
-            self._capture(facts)
-            self.proof = known
+            known = self.seen.proof
+            self._seen = self._read(facts)
+            self._seen.proof = known
         if found or facts or proof or checked_by or verified:
-            self._check(proof or self.proof, found, checked_by)
-            passed = self.proof.result is ProofResult.PASS
-            self._verified(verified or (self.proof.mechanism if passed else BindingMethod.NONE))
+            seen = self.seen
+            seen.proof = _checked(seen.proof, proof or seen.proof, found, checked_by)
+            passed = seen.proof.result is ProofResult.PASS
+            seen.verify(verified or (seen.proof.mechanism if passed else BindingMethod.NONE))
 
     def report_action(
         self,
@@ -137,27 +181,25 @@ class InboundUse:
             known |= {"outcome": outcome, "error_type": error_type}
         self.action = replace(self.action, attributes={**self.action.attributes, **(attributes or {})}, **known)
 
-    def _check(self, proof: Proof | Inspection, checks: tuple[Check, ...], checked_by: str | None) -> None:
-        given = proof.proof(checked_by or _HOST) if isinstance(proof, Inspection) else proof
-        by_id = {check.id: check for check in (*self.proof.checks, *checks, *given.checks, *checks)}
-        told = {name: getattr(given, name) for name in given.model_fields_set}
-        told["checks"] = tuple(by_id.values())
-        told["result"] = worst((given.result, result_of(told["checks"])))
-        told["checked_by"] = checked_by or given.checked_by or self.proof.checked_by or _HOST
-        self.proof = Proof(**told)
-
-    def _verified(self, method: BindingMethod) -> None:
-        shown = {"method": method} if method is not BindingMethod.NONE else {}
-        self.binding = self.binding.model_copy(update={"verified": method, **shown})
-
-    def context(self, *, main: bool) -> Context:
+    def context(self, *, main: bool) -> Context | None:
         """Return the members of the context that are known by now: on whose behalf, of the ``main`` credential only."""
         known: dict[str, Any] = {"tool": self.tool} if self.tool else {}
         if self.action.attributes:
             known["attributes"] = self.action.attributes
-        if self.actors and main:
-            known["principal"] = Principal(actors=self.actors)
-        return Context(**known)
+        if main and self.seen.actors:
+            known["principal"] = Principal(actors=self.seen.actors)
+        return Context(**known) if known else None
 
     def __repr__(self) -> str:
-        return f"<InboundUse of {self.token.token_class}>"
+        return f"<InboundUse of {self._seen.token.token_class}>" if self._seen else "<InboundUse>"
+
+
+def _checked(known: Proof, proof: Proof | Inspection, checks: tuple[Check, ...], checked_by: str | None) -> Proof:
+    """Return a proof with the checks that were known and those that are new, by their id."""
+    given = proof.proof(checked_by or _HOST) if isinstance(proof, Inspection) else proof
+    by_id = {check.id: check for check in (*known.checks, *checks, *given.checks, *checks)}
+    told = {name: getattr(given, name) for name in given.model_fields_set}
+    told["checks"] = tuple(by_id.values())
+    told["result"] = worst((given.result, result_of(told["checks"])))
+    told["checked_by"] = checked_by or given.checked_by or known.checked_by or _HOST
+    return Proof(**told)
