@@ -186,7 +186,8 @@ def test_a_question_of_a_reviewer_goes_through_its_partial_index(
     writer.append(seal())
     reader, seen = SqliteReader(address), list[str]()
     connections.reading[0].set_trace_callback(seen.append)
-    assert list(reader.find(Filter(**{name: "x"}))) == []
+    wanted: dict[str, Any] = {name: "x"}
+    assert list(reader.find(Filter(**wanted))) == []
     [statement] = seen
     plan = [row[-1] for row in connections.reading[0].execute(f"EXPLAIN QUERY PLAN {statement}")]
     reader.close()
