@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from counterfoil.audit.proof.introspection import INTROSPECTION_CHECKS, inspect_introspection
@@ -112,6 +112,7 @@ def test_any_issuer() -> None:
     assert inspect({**GOOD, "iss": "https://other.example"}, issuers=()).trusted
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(
         st.sampled_from([*GOOD, "cnf", "nbf", "token_type", "act", "client_id"]),

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from counterfoil.audit.instrument.asgi import AuditMiddleware
+from counterfoil.audit.proof.possession import Dpop
+from counterfoil.audit.proof.resource_server import ResourceServer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +48,7 @@ ATTACKS: dict[str, list[bytes]] = {
 
 
 def exchange(url: str, *lines: bytes, target: bytes = b"/") -> tuple[bytes, float]:
-    """Send a request byte for byte; return the status line, and the seconds that it took."""
+    """Send a request byte for byte; return the answer, and the seconds that it took."""
     to = urlsplit(url)
     with socket.create_connection((to.hostname or "", to.port or 0), timeout=10) as connection:
         head = [b"GET " + target + b" HTTP/1.1", b"Host: api.example", b"Connection: close", *lines, b"", b""]
@@ -55,13 +57,18 @@ def exchange(url: str, *lines: bytes, target: bytes = b"/") -> tuple[bytes, floa
         answer = b""
         while part := connection.recv(65536):
             answer += part
-        return answer.partition(b"\r\n")[0], time.perf_counter() - started
+        return answer.lower(), time.perf_counter() - started
 
 
 async def app(_: Any, __: Any, send: Any) -> None:
     """Answer."""
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
     await send({"type": "http.response.body", "body": b""})
+
+
+async def never(*_: Any) -> None:
+    """Must not run."""
+    pytest.fail("it ran")
 
 
 def test_attacks(side: Side, address: Path, leaks: Callable[..., list[str]]) -> None:
@@ -80,6 +87,30 @@ def test_attacks(side: Side, address: Path, leaks: Callable[..., list[str]]) -> 
     assert {each.resource.uri for each in stubs} == {"http://api.example/"}
     assert {str(each.proof.htu_source) for each in stubs} == {"unknown"}
     assert all((each.context.peer or "").startswith("127.0.0.1:") for each in stubs)
+    assert leaks(SECRET, *address.parent.glob("audit.db*")) == []
+
+
+def test_attacks_on_a_server_that_decides(
+    side: Side, issuer: Any, address: Path, leaks: Callable[..., list[str]]
+) -> None:
+    """Every one is refused and recorded, with the outcome of each check, and no challenge repeats any of it."""
+    server = ResourceServer("https://api.example", issuers={issuer.url: issuer.jwks}, dpop=Dpop())
+    url = side.serve(AuditMiddleware(never, side.log, verify=server), h11_max_incomplete_event_size=1024 * 1024)
+    exchange(url, BEARER)  # warm
+    for name, lines in ATTACKS.items():
+        took: list[float] = []
+        for _ in range(3):
+            answer, seconds = exchange(url, *lines)
+            took.append(seconds)
+            assert answer.split()[1] in {b"400", b"401"}, name
+            assert answer.count(b"WWW-Authenticate".lower()) == 2
+            assert SECRET.encode() not in answer
+            assert len(answer) < 1000
+        assert min(took) < 0.2, f"{name}: {min(took):.3f} s"
+    stubs = side.stubs()
+    assert {str(each.action.phase) for each in stubs} == {"complete"}
+    assert {str(each.action.outcome) for each in stubs} == {"refused"}
+    assert {each.resource.uri for each in stubs} == {"https://api.example/"}
     assert leaks(SECRET, *address.parent.glob("audit.db*")) == []
 
 
@@ -105,9 +136,6 @@ def test_targets(target: bytes, uri: str, side: Side, address: Path, leaks: Call
 
 def test_a_fault_of_ours_closes_the_door(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
     """If reading a request fails against all rules, the answer is 503, and the application does not run."""
-
-    async def never(*_: Any) -> None:
-        pytest.fail("it ran")
 
     def broken(*_: Any, **__: Any) -> Any:
         raise RuntimeError(SECRET)

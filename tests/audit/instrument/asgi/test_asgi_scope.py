@@ -6,7 +6,7 @@ import ssl
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from counterfoil.audit.instrument.asgi_scope import Surroundings
@@ -180,6 +180,7 @@ def test_bytes_beyond_ascii_keep_their_identity() -> None:
     assert request.url.encode("ascii", "surrogateescape") == b"http://api.example/\xff?\xfe"
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.tuples(st.sampled_from([b"host", b"forwarded", b"dpop", b"x"]) | st.binary(), st.binary()), max_size=8),
     st.none() | st.binary(),
