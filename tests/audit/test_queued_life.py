@@ -54,6 +54,7 @@ def _names(entries: list[Entry]) -> list[str]:
     return [entry.event.action.name for entry in entries if isinstance(entry.event, CredentialUse)]
 
 
+_HEEDED = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # ignored, where tests run in the background
 _EXITS = {
     "return": ("late(*range(100))", 0),
     "exception": ("late(*range(100)); raise RuntimeError", 1),
@@ -63,7 +64,10 @@ _EXITS = {
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(4)); late(*range(100)); signal.raise_signal(signal.SIGTERM)",
         4,
     ),
-    "an interrupt": ("late(*range(100)); signal.raise_signal(signal.SIGINT)", -2),
+    "an interrupt": (
+        f"{_HEEDED}; late(*range(100)); signal.raise_signal(signal.SIGINT)",
+        -2,
+    ),
     "a handler that comes last": ("LATE = range(50, 100); late(*range(50))", 0),
     "nothing but a handler that comes last": ("LATE = range(100)", 0),
 }
