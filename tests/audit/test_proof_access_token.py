@@ -267,6 +267,8 @@ X5T = "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"
         ({"jkt": JKT, "jwk": {"kty": "EC"}}, "fail", "jkt, jwk"),
         ({"jwk": {"kty": "EC"}}, "fail", "jwk"),
         ({"jku": "https://evil.example"}, "fail", "jku"),
+        ({"jwk": JKT}, "fail", "jwk"),
+        ({"jkt": JKT, "jku": JKT}, "fail", "jkt, jku"),
         ({"kid": "k"}, "fail", "no key"),
         ({"jkt": "short"}, "fail", "jkt"),
         ({"jkt": JKT, "x5t#S256": X5T + "="}, "fail", "jkt, x5t#S256"),

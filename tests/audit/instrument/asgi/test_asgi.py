@@ -44,6 +44,11 @@ async def refusing(_: Request) -> Response:
     return Response(status_code=401, headers={"WWW-Authenticate": challenge})
 
 
+async def malformed(_: Request) -> Response:
+    """Refuse a request that cannot be understood (RFC 6750 §3.1)."""
+    return Response(status_code=400, headers={"WWW-Authenticate": 'Bearer error="invalid_request"'})
+
+
 async def forbidden(_: Request) -> Response:
     """Refuse by an exception that the framework turns into an answer."""
     raise HTTPException(403, headers={"WWW-Authenticate": 'DPoP algs="ES256", Bearer error="insufficient_scope"'})
@@ -65,6 +70,7 @@ def starlette_app() -> Starlette:
         Mount("/of/{owner}", routes=[Route("/mail/{number:int}", mail)]),
         Route("/refusing", refusing),
         Route("/forbidden", forbidden),
+        Route("/malformed", malformed),
         Route("/failing", failing),
     ]
     return Starlette(routes=routes)
@@ -75,7 +81,12 @@ def fastapi_app() -> fastapi.FastAPI:
     app, router = fastapi.FastAPI(), fastapi.APIRouter(prefix="/of/{owner}")
     router.add_api_route("/mail/{number}", _fastapi_mail)
     app.include_router(router)
-    for path, handler in (("/refusing", refusing), ("/forbidden", forbidden), ("/failing", failing)):
+    for path, handler in (
+        ("/refusing", refusing),
+        ("/forbidden", forbidden),
+        ("/malformed", malformed),
+        ("/failing", failing),
+    ):
         app.add_route(path, handler)
     return app
 
@@ -124,6 +135,7 @@ def test_without_a_credential_nothing_is_recorded(app: Any, side: Side) -> None:
     [
         ("/refusing", 401, ("refused", 401, "invalid_token")),
         ("/forbidden", 403, ("refused", 403, "insufficient_scope")),
+        ("/malformed", 400, ("refused", 400, "invalid_request")),
         ("/missing", 404, ("failed", 404, None)),
         ("/failing", 500, ("failed", None, "LookupError")),
     ],
@@ -216,8 +228,8 @@ def test_a_refusal_that_cannot_be_recorded(side: Side, address: Path, busy: Busy
         assert side.get(f"{url}/refusing").status_code == 401
         time.sleep(0.5)  # it is recorded after it was sent, and gives up after 0.05 s
     assert side.get(f"{url}/refusing").status_code == 401
-    hasty.close()
     assert len(side.stubs()) == 1
+    hasty.close()
     assert [event.count for event in side.events() if isinstance(event, LogEvent)] == [1]
 
 
