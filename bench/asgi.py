@@ -40,7 +40,7 @@ _LATER = 0.05
 _WAYS: tuple[tuple[str, Any, float, str], ...] = (
     ("intent and outcome durable", "durable", 0, "≤ 300 µs more"),
     ("intent and outcome queued", "queued", 0, ""),
-    ("durable, `intent_after=0.05`", "durable", _LATER, ""),
+    ("durable, `intent_after=0.05`", "durable", _LATER, "≤ 300 µs more"),
     ("queued, `intent_after=0.05`", "queued", _LATER, "≤ 1.10"),
 )
 
