@@ -67,9 +67,9 @@ it with the phases of the disk.
 
 A server that is watched writes an intent before it answers and an outcome after. Durable, these are two commits, so
 that 300 µs cannot be met where one commit alone takes about as long; queued, they are two events that are made with
-cold caches. `intent_after` ([resource servers](resource-server.md)) lets a request that is soon over be one entry, written
-after the answer: this is what comes to the goals, and it is off by default, since a crash could then take a request
-that was served.
+cold caches. `intent_after` ([resource servers](resource-server.md)) lets a request that is soon over be one entry,
+written after the answer: this is what comes to the goals. It is off by default, since a crash could then take the
+record of a request that was served.
 """
 
 
