@@ -32,7 +32,7 @@ def dpop_proof(request: HttpRequest) -> ProofMark | None:
     """Return what is kept of the ``DPoP`` header (RFC 9449 §4.1); of several, which no server takes, the digest."""
     values = request.values("dpop")
     if len(values) != 1:
-        return ProofMark(_digest(", ".join(values))) if values else None
+        return ProofMark(digest_of(*values)) if values else None
     jose = read_compact(values[0])
     return mark(values[0], jwk_thumbprint(jose.header.get("jwk")) if jose else None)
 
@@ -41,7 +41,7 @@ def mark(proof: str, key: Thumbprint | None) -> ProofMark:
     """Return what is kept of a proof JWT that is signed with ``key``."""
     jose = read_compact(proof)
     jti = jose.claims.get("jti") if jose and jose.claims else None
-    return ProofMark(_digest(proof), proof_id(key, jti) if key and isinstance(jti, str) else None, key)
+    return ProofMark(digest_of(proof), proof_id(key, jti) if key and isinstance(jti, str) else None, key)
 
 
 def proof_id(key: Thumbprint, jti: str) -> Sha256:
@@ -49,5 +49,6 @@ def proof_id(key: Thumbprint, jti: str) -> Sha256:
     return Sha256.of(f"{key}\x00{jti}".encode("utf-8", "surrogatepass"))
 
 
-def _digest(proof: str) -> Sha256:
-    return Sha256.of(proof.encode("utf-8", "surrogatepass"))
+def digest_of(*proofs: str) -> Sha256:
+    """Return SHA-256 of a proof as it was sent; of several, of their fields joined as RFC 9110 §5.3 joins them."""
+    return Sha256.of(", ".join(proofs).encode("utf-8", "surrogatepass"))

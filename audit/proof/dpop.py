@@ -29,7 +29,7 @@ from counterfoil.schemas import (
     Thumbprint,
 )
 
-from ..capture.proofs import proof_id
+from ..capture.proofs import digest_of, proof_id
 from .claims import judge_ath, judge_nonce, judge_request, judge_required, judge_time
 from .inspection import Inspection, Outcomes, plain_check, result_of
 from .jws import read_jws
@@ -107,7 +107,7 @@ def inspect_dpop(  # noqa: PLR0913 -- each is a fact of its own
         checks=outcomes.checks,
         result=_result(outcomes, must_be_new=replay is not None),
         key=key.thumbprint if key else None,
-        proof_digest=Sha256.of(", ".join(proofs).encode("utf-8", "surrogatepass")) if proofs else None,
+        proof_digest=digest_of(*proofs) if proofs else None,
         proof_id=marked,
         replay_scope=scope,
         htu_source=htu_source,

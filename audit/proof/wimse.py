@@ -32,7 +32,7 @@ from counterfoil.schemas import (
 )
 
 from ..capture.claims import confirmation_of
-from ..capture.proofs import proof_id
+from ..capture.proofs import digest_of, proof_id
 from .confirmation import check_confirmation
 from .inspection import Inspection, Outcomes, plain_check
 from .jws import JWS_CHECKS, read_jws
@@ -151,7 +151,7 @@ def inspect_wimse(  # noqa: PLR0913 -- each is a fact of its own
         checks=outcomes.checks,
         result=outcomes.result(_required(outcomes, replay)),
         key=key.thumbprint if key else None,
-        proof_digest=Sha256.of(", ".join(proofs).encode("utf-8", "surrogatepass")) if proofs else None,
+        proof_digest=digest_of(*proofs) if proofs else None,
         proof_id=marked,
         replay_scope=scope,
         htu_source=htu_source,
