@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from counterfoil.audit import AuditLog
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of the fault tests (tests/faults): pytest takes options from here only."""
+    group = parser.getgroup("faults")
+    group.addoption("--full", action="store_true", help="inject as many faults as docs/reliability.md says")
+    group.addoption("--table", metavar="FILE", help="write what the fault tests came to into this page")
+    group.addoption("--soak-minutes", type=float, help="how long to soak; without it 60 in a full run, else 8 s")
+
+
 @pytest.fixture(autouse=True)
 def own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no test see, or touch, the key and the log of whoever runs it."""
