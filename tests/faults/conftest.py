@@ -111,7 +111,6 @@ def full(pytestconfig: pytest.Config) -> bool:
 @pytest.fixture(scope="session")
 def scale(full: bool) -> Scale:  # noqa: FBT001 -- a fixture
     """Give the choice between the number of a bounded run and that of the full one."""
-
     return _full_scale if full else _bounded_scale
 
 
@@ -163,11 +162,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def _circumstances(*, full: bool) -> Iterator[str]:
     """Yield when, where and with what the run was."""
     yield f"- date: {dt.datetime.now(dt.UTC):%Y-%m-%d}; {'the full run' if full else 'a bounded run'}"
-    yield f"- machine: {os.cpu_count()} cores, {platform.system()} {platform.release()}, {_file_system(Path(tempfile.gettempdir()))}"
+    yield f"- machine: {os.cpu_count()} cores, {platform.system()} {platform.release()}, {_file_system()}"
     yield f"- Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, PostgreSQL {_postgres()}"
 
 
-def _file_system(place: Path) -> str:
+def _file_system() -> str:
+    place = Path(tempfile.gettempdir())
     mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text("utf-8").splitlines()]
     return max((point, kind) for point, kind in mounts if place.is_relative_to(point))[1]
 
