@@ -304,6 +304,10 @@ ATTRIBUTES: Final = (
     Attribute("counterfoil.log.count", "int", "count", "How many entries are concerned, such as those lost in a gap."),
     Attribute("counterfoil.log.first", "int", "first", "First number concerned."),
     Attribute("counterfoil.log.last", "int", "last", "Last number concerned."),
+    Attribute(
+        "counterfoil.log.verification_key", "string", "verification_key", "With which key its checkpoints are verified."
+    ),
+    Attribute("counterfoil.log.note", "string", "note", "What the log's key says about this change (C2SP note)."),
 )
 """The table. A member that is absent makes no attribute."""
 

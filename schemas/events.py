@@ -22,7 +22,7 @@ from .refusal import problems_in
 from .signer import KeyCustody, SignerProcess
 from .terms import keep_unlisted_terms
 from .token import Token
-from .values import Count, Fingerprint, KeyedDigest, Name, Text, Thumbprint, Time
+from .values import Count, Fingerprint, KeyedDigest, Name, SignedNote, Text, Thumbprint, Time, VerificationKey
 from .vocabulary import ApprovalState, Change, Kind, Leaked, LeakPlace, LogChange, Requirement
 
 
@@ -141,6 +141,10 @@ class LogEvent(Part):
     """Which log, 32 hex digits."""
     fingerprint_key_id: Name | None = None
     """Under which key its fingerprints are made."""
+    verification_key: VerificationKey | None = None
+    """With which key its checkpoints are verified (C2SP signed-note vkey)."""
+    note: SignedNote | None = None
+    """What the log's key says about this change, such as which entries were pruned (C2SP tlog-checkpoint)."""
     count: Count | None = None
     """How many entries are concerned, such as those lost in a gap."""
     first: Count | None = None

@@ -11,7 +11,7 @@ import hmac
 import os
 import re
 import time
-from binascii import b2a_base64
+from binascii import a2b_base64, b2a_base64
 from datetime import UTC, datetime
 from enum import Enum
 from math import isfinite
@@ -262,6 +262,31 @@ Name: TypeAlias = Annotated[str, StringConstraints(strict=True, min_length=1, ma
 
 Text: TypeAlias = Annotated[str, StringConstraints(strict=True, max_length=8192), Hostile.TEXT]
 """Free text: up to 8,192 characters."""
+
+_KEY_NAME: Final = "[A-Za-z0-9][A-Za-z0-9._/-]{0,63}"
+_VERIFICATION_KEY: Final = f"^{_KEY_NAME}\\+[0-9a-f]{{8}}\\+A[Q-Za-f][A-Za-z0-9+/]{{42}}$"
+_SIGNATURE_LINE: Final = f"— {_KEY_NAME} [A-Za-z0-9+/]{{8,}}={{0,2}}\n"
+_NOTE: Final = (
+    "^counterfoil/[0-9a-f]{32}(?:/pruned)?\n(?:0|[1-9][0-9]{0,15})\n[A-Za-z0-9+/]{43}=\n"
+    f"\n(?:{_SIGNATURE_LINE}){{1,16}}$"
+)
+
+
+def _names_itself(key: str) -> str:
+    """Refuse a key whose id is not its own. So whatever else has this form, such as a private key, is not one."""
+    name, key_id, material = key.split("+", 2)
+    if hashlib.sha256(name.encode() + b"\n" + a2b_base64(material)).hexdigest()[:8] != key_id:
+        raise PydanticCustomError("verification_key", "the id of the key does not follow from its name and the key")
+    return key
+
+
+VerificationKey: TypeAlias = Annotated[
+    str, StringConstraints(strict=True, pattern=_VERIFICATION_KEY), AfterValidator(_names_itself)
+]
+"""A public Ed25519 key as a C2SP signed-note vkey: ``name+key id+base64``. It is no secret."""
+
+SignedNote: TypeAlias = Annotated[str, StringConstraints(strict=True, max_length=8192, pattern=_NOTE)]
+"""A C2SP tlog-checkpoint of a log or of its pruned entries, with 1 to 16 signatures: text of several lines."""
 
 Uri: TypeAlias = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=8192), Hostile.URI]
 """An absolute URI (RFC 3986), up to 8,192 characters. Path and query names are kept; query values are dropped."""

@@ -355,6 +355,7 @@ class LogChange(Vocabulary):
     GAP = "gap", "entries are missing; count, first and last say which"
     DISK_FULL = "disk_full", "the disk was full"
     KEY_ROTATED = "key_rotated", "fingerprints are made under another key"
+    SIGNING_KEY_ROTATED = "signing_key_rotated", "checkpoints are signed with another key"
     PRUNED = "pruned", "old bodies were removed"
     ERASED = "erased", "a body was removed on request"
 

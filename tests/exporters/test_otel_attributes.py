@@ -50,6 +50,8 @@ NOON_TEXT = "2026-11-23T12:00:00.000000Z"
 LOG_ID = "00112233445566778899aabbccddeeff"
 EVENT_ID = UUID("01940000-0000-7000-8000-000000000001")
 USE_ID = UUID("01940000-0000-7000-8000-000000000002")
+VERIFICATION_KEY = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
+NOTE = f"counterfoil/{LOG_ID}/pruned\n3\n{'A' * 43}=\n\n— example.com/foo {'A' * 91}=\n"
 MCP = {"mcp.method.name": "tools/call", "mcp.protocol.version": "2026-07-28", "jsonrpc.request.id": "7"}
 
 # Words that default scrubbers look for: Logfire 5.4 anywhere in a name, Sentry 2.75 as a whole name or its last part.
@@ -238,6 +240,9 @@ def test_the_other_kinds_say_what_they_are_about(key: FingerprintKey) -> None:
     assert attributes(report)["counterfoil.compromise.place"] == "tool_trace"
     gap = attributes(LogEvent(change="gap", count=3, first=5, last=7))
     assert [gap[f"counterfoil.{name}"] for name in ("change", "log.count", "log.first", "log.last")] == ["gap", 3, 5, 7]
+    pruned = attributes(LogEvent(change="pruned", verification_key=VERIFICATION_KEY, note=NOTE))
+    assert pruned["counterfoil.log.verification_key"] == VERIFICATION_KEY
+    assert pruned["counterfoil.log.note"] == NOTE
 
 
 def test_every_row_of_the_table_is_reached(key: FingerprintKey) -> None:
@@ -249,6 +254,7 @@ def test_every_row_of_the_table_is_reached(key: FingerprintKey) -> None:
         ApprovalEvent(approval_id="ap-1", state="granted", action=use.action),
         Compromise(leaked="key", place="tool_trace", found_at=NOON, leaked_at=NOON),
         LogEvent(change="gap", count=3, first=5, last=7),
+        LogEvent(change="pruned", verification_key=VERIFICATION_KEY, note=NOTE),
     ]
     reached = set[str]().union(*map(attributes, events))
     stub_only = {"counterfoil.stub.kind", "counterfoil.stub.size"}

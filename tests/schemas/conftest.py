@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import pickle
 import secrets
@@ -20,6 +21,17 @@ if TYPE_CHECKING:
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 
 NOON = "2026-11-23T12:00:00Z"
+
+VERIFICATION_KEY = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
+"""The example of C2SP signed-note."""
+
+NOTE = f"""counterfoil/{"0f" * 16}/pruned
+20852163
+CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
+
+— example.com/foo {base64.b64encode(bytes(68)).decode()}
+"""
+"""A note by form. Nobody signed it."""
 
 
 @pytest.fixture
@@ -63,7 +75,7 @@ def samples(key: FingerprintKey, mark: str) -> tuple[Event, ...]:
             "reported_by": mark,
         },
         "log": {"change": "gap", "log_id": mark, "fingerprint_key_id": mark, "count": 1, "first": 1, "last": 2,
-                "reason": mark},
+                "reason": mark, "verification_key": VERIFICATION_KEY, "note": NOTE},
     }  # fmt: skip
     return tuple(
         EVENT_TYPES[kind].model_validate({"kind": kind, "context": context, **members[kind]}) for kind in EVENT_TYPES

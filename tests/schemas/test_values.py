@@ -31,6 +31,8 @@ from counterfoil.schemas import (
     KeyCustody,
     KeyedDigest,
     Lifetime,
+    LogChange,
+    LogEvent,
     Sha256,
     SignerProcess,
     Thumbprint,
@@ -331,6 +333,31 @@ class TestBoundedValues:
         """1 to 512 characters, and no bytes."""
         assert refusal(InvalidEvent, lambda: Agent(id=value)).problems[0][0] == "id"
         assert Agent(id="x" * 512)
+
+    def test_a_verification_key_has_its_own_id(self, refusal: Refusal) -> None:
+        """The example of C2SP signed-note is one; with a character changed it is none, and a private key is none."""
+        good = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
+        assert LogEvent(change=LogChange.OPENED, verification_key=good).verification_key == good
+        changed = [good[:n] + ("b" if good[n] == "a" else "a") + good[n + 1 :] for n in range(len(good))]
+        private = "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz"
+        for bad in (*changed, private, good + "\n", " " + good, good.replace("+", " "), "", 5, good.encode()):
+            error = refusal(InvalidEvent, lambda bad=bad: LogEvent(change=LogChange.OPENED, verification_key=bad))
+            assert [path for path, _ in error.problems] == ["verification_key"]
+
+    def test_a_note_is_a_signed_checkpoint_of_a_log(self, refusal: Refusal) -> None:
+        """Origin, size, root, an empty line, signatures; each line in its form and its place."""
+        origin, size, root = f"counterfoil/{'0f' * 16}", "7", f"{'A' * 43}="
+        signature = f"— example.com/foo {'A' * 91}="
+        good = [origin, size, root, "", signature, ""]
+        for lines in (good, [f"{origin}/pruned", *good[1:]], [*good[:4], signature, signature, ""]):
+            note = "\n".join(lines)
+            assert LogEvent(change=LogChange.PRUNED, note=note).note == note
+        bad = [good[:n] + good[n + 1 :] for n in range(len(good))]
+        bad += [["other/log", *good[1:]], [origin, "07", *good[2:]], [origin, size, root[1:], *good[3:]]]
+        bad += [[*good[:4], *[signature] * 17, ""], [*good[:4], f"- {signature[2:]}", ""], ["", *good]]
+        for lines in bad:
+            error = refusal(InvalidEvent, lambda lines=lines: LogEvent(change=LogChange.PRUNED, note="\n".join(lines)))
+            assert [path for path, _ in error.problems] == ["note"]
 
     def test_a_negative_lifetime_is_refused(self, refusal: Refusal) -> None:
         """A lifetime counts seconds from issue to expiry."""

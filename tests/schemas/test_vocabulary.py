@@ -70,7 +70,7 @@ EXPECTED: dict[str, str] = {
     "LeakPlace": (
         "prompt_log tool_trace browser_state error_report cache screenshot repository connector other unknown"
     ),
-    "LogChange": "created opened closed gap disk_full key_rotated pruned erased",
+    "LogChange": "created opened closed gap disk_full key_rotated signing_key_rotated pruned erased",
     "Severity": "informational low medium high critical",
     "LengthClass": "1-16 17-64 65-256 257-4096 4097-",
 }
