@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from counterfoil.exporters.sql import SqliteWriter
+    from counterfoil.exporters.sql import Writer
     from counterfoil.schemas import Action, Approval, Binding, KeyedDigest, Proof, Resource, SignerProcess, Token
 
     from .approval import ApprovalPolicy, Asked
@@ -58,7 +58,7 @@ class AuditLog:
     scope = staticmethod(scope)
 
     def __init__(
-        self, writer: SqliteWriter, key: FingerprintKey, redactor: Redactor, approval_policy: ApprovalPolicy | None
+        self, writer: Writer, key: FingerprintKey, redactor: Redactor, approval_policy: ApprovalPolicy | None
     ) -> None:
         """Use ``AuditLog.open``."""
         self._writer = writer
@@ -93,13 +93,13 @@ class AuditLog:
 
         Raises ``KeyMismatch``, ``InvalidKey``, ``ConfigurationError`` and ``StoreError``.
         """
-        from counterfoil.exporters.sql import SqliteWriter, path_of
+        from counterfoil.exporters.sql import open_writer
 
         from .redaction import Redactor
 
         backlog = backlog_for(delivery, queue_entries, queue_bytes)
         key = fingerprint_key or load_fingerprint_key()
-        writer = SqliteWriter(path_of(address_of(address)), deadline=deadline, fingerprint_key_id=key.key_id)
+        writer = open_writer(address_of(address), deadline=deadline, fingerprint_key_id=key.key_id)
         try:
             log = cls(writer, key, redactor or Redactor(), approval_policy)
             log._record_opening(accept_new_key=accept_new_key)

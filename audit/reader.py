@@ -33,9 +33,9 @@ class AuditReader:
 
         ``immutable`` is for a copy in a read-only folder; on a live log it would miss the newest entries.
         """
-        from counterfoil.exporters.sql import SqliteReader, path_of
+        from counterfoil.exporters.sql import open_reader
 
-        return cls(SqliteReader(path_of(address_of(address)), immutable=immutable))
+        return cls(open_reader(address_of(address), immutable=immutable))
 
     @property
     def log_id(self) -> str:

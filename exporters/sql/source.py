@@ -5,11 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from counterfoil.schemas import StoreMissing
-
 from .faults import translated
 from .reader import SqliteReader
-from .sqlite import SharedLock, connect, path_of
+from .sqlite import SharedLock, connect
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,14 +56,6 @@ class SqliteSource:
         self._connection.close()
         self._lock.close()
         self._reader.close()
-
-
-def open_source(address: str) -> SqliteSource:
-    """Open the log at ``address`` for exporting. Raises ``StoreMissing`` rather than make an empty one."""
-    path = path_of(address)
-    if not path.exists():
-        raise StoreMissing(f"there is no log at {path}")
-    return SqliteSource(path)
 
 
 _MOVE_CURSOR = (

@@ -110,7 +110,7 @@ def test_whoever_comes_second_does_not_create_the_log_again(
 ) -> None:
     """A process that saw the log still empty, and stands in another scope, finds the creation already told."""
     AuditLog.open(address, fingerprint_key=key).close()
-    monkeypatch.setattr("counterfoil.exporters.sql.SqliteWriter.head", Mock(return_value=0))
+    monkeypatch.setattr("counterfoil.exporters.sql.Writer.head", Mock(return_value=0))
     with AuditLog.scope(task="t-42"):
         AuditLog.open(address, fingerprint_key=key).close()
     assert _changes(address) == ["created", "opened", "closed", "opened", "closed"]

@@ -186,7 +186,7 @@ def _refusal(log: AuditLog, event: CredentialUse) -> str:
     return str(caught.value)
 
 
-def _always_repeated(_: object, pending: Pending) -> bool:
+def _always_repeated(pending: Pending, _: object) -> bool:
     pending.repeated = True
     return True
 
@@ -205,13 +205,13 @@ def test_a_commit_of_unknown_outcome_is_repeated_once(  # noqa: PLR0913, PLR0917
     The seeded defect takes every event that is found for the repetition of an earlier call.
     """
     if defect:
-        monkeypatch.setattr("counterfoil.exporters.sql.writer._settled", _always_repeated)
+        monkeypatch.setattr("counterfoil.exporters.sql.sqlite_store.settled", _always_repeated)
     places = iter([True, False])
 
     def is_in_place(*_: object) -> bool:
         return next(places, True)
 
-    monkeypatch.setattr("counterfoil.exporters.sql.SqliteWriter._is_in_place", is_in_place)
+    monkeypatch.setattr("counterfoil.exporters.sql.sqlite_store.SqliteStore._is_in_place", is_in_place)
     for number in range(3):
         queued.record(a_use(f"use-{number}"))
     queued.flush(deadline=20)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from counterfoil.exporters.sql import Pending, SqliteWriter
+from counterfoil.exporters.sql import Pending, Writer, open_writer
 from counterfoil.schemas import Action, CredentialUse, Event, Resource, Token, canonical_bytes, chain_hash, leaf_hash
 from counterfoil.schemas.entry import GENESIS
 
@@ -22,7 +22,7 @@ class Seal(Protocol):
     """Make an entry of an event, or of any small one."""
 
     def __call__(self, event: Event | None = None) -> Pending:
-        """Return it, ready for ``SqliteWriter.append``."""
+        """Return it, ready for ``Writer.append``."""
         ...
 
 
@@ -41,9 +41,9 @@ def seal() -> Seal:
 
 
 @pytest.fixture
-def writer(address: Path) -> Iterator[SqliteWriter]:
+def writer(address: Path) -> Iterator[Writer]:
     """Open a log below ``AuditLog``, and close it."""
-    opened = SqliteWriter(address, deadline=2.0, fingerprint_key_id="00000000")
+    opened = open_writer(address, deadline=2.0, fingerprint_key_id="00000000")
     yield opened
     opened.close()
 

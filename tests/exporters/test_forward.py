@@ -12,7 +12,7 @@ import pytest
 
 from counterfoil.exporters import Forwarded, follow, forward
 from counterfoil.exporters.forward import TRIES
-from counterfoil.exporters.sql import SqliteSource, SqliteWriter
+from counterfoil.exporters.sql import SqliteSource, Writer
 from counterfoil.schemas import ExportFailed, StoreCorrupt
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def destination() -> Destination:
 
 
 @pytest.fixture
-def source(writer: SqliteWriter, seal: Seal, address: Path) -> Iterator[SqliteSource]:
+def source(writer: Writer, seal: Seal, address: Path) -> Iterator[SqliteSource]:
     """Give a log with twenty entries."""
     for _ in range(20):
         writer.append(seal())
@@ -93,7 +93,7 @@ def test_everything_arrives_once_and_in_order(source: SqliteSource, destination:
 
 
 def test_a_second_run_sends_only_what_is_new(
-    source: SqliteSource, destination: Destination, writer: SqliteWriter, seal: Seal
+    source: SqliteSource, destination: Destination, writer: Writer, seal: Seal
 ) -> None:
     """The cursor stands in the store, under the name of the destination."""
     forward(source, destination)
@@ -121,7 +121,7 @@ def test_an_empty_log_is_no_work(address: Path, destination: Destination) -> Non
 
 
 def test_entries_that_come_meanwhile_wait_for_the_next_run(
-    source: SqliteSource, destination: Destination, writer: SqliteWriter, seal: Seal
+    source: SqliteSource, destination: Destination, writer: Writer, seal: Seal
 ) -> None:
     """A busy log does not keep ``forward`` from ending: it goes up to the head that it saw first."""
 
@@ -244,7 +244,7 @@ def test_a_log_that_lost_its_end_is_reported(source: SqliteSource, destination: 
 
 
 def test_follow_sends_entries_as_they_come(
-    source: SqliteSource, destination: Destination, writer: SqliteWriter, seal: Seal
+    source: SqliteSource, destination: Destination, writer: Writer, seal: Seal
 ) -> None:
     """It ends when it is told to, and says what it did."""
     stop = threading.Event()

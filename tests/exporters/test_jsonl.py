@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from counterfoil.exporters.sql import SqliteWriter
+    from counterfoil.exporters.sql import Writer
 
 HASH = b"\xab" * 32
 
@@ -209,7 +209,7 @@ def test_the_last_line_tells_where_to_go_on() -> None:
             last_entry(other)
 
 
-def test_a_log_becomes_a_stream(writer: SqliteWriter, seal: Callable[[], Any], address: Path) -> None:
+def test_a_log_becomes_a_stream(writer: Writer, seal: Callable[[], Any], address: Path) -> None:
     """Through ``forward``, like any other exporter: one protocol."""
     for _ in range(10):
         writer.append(seal())

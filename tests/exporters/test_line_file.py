@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from counterfoil.exporters.sql import SqliteWriter
+    from counterfoil.exporters.sql import Writer
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def source(writer: SqliteWriter, seal: Callable[[], Any], address: Path) -> Iterator[SqliteSource]:
+def source(writer: Writer, seal: Callable[[], Any], address: Path) -> Iterator[SqliteSource]:
     """Give a log with ten entries."""
     for _ in range(10):
         writer.append(seal())
@@ -134,7 +134,7 @@ def test_a_path_that_cannot_be_opened_is_an_error(tmp_path: Path, name: str) -> 
         LineFile(tmp_path / name)
 
 
-def test_a_file_is_its_own_cursor(source: SqliteSource, path: Path, writer: SqliteWriter, seal: Any) -> None:
+def test_a_file_is_its_own_cursor(source: SqliteSource, path: Path, writer: Writer, seal: Any) -> None:
     """A second export writes what is new; when the file is gone, everything."""
     assert export(source, path) == 10
     writer.append(seal())

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from counterfoil.exporters.sql import Pending, SqliteWriter
+    from counterfoil.exporters.sql import Pending, Writer
 
     Behaviour: TypeAlias = Callable[[ExportTraceServiceRequest], str]
     Seal: TypeAlias = Callable[..., Pending]
@@ -242,7 +242,7 @@ def collector(request: pytest.FixtureRequest) -> Iterator[Collector]:
 
 
 @pytest.fixture
-def source(writer: SqliteWriter, seal: Seal, address: Path) -> Iterator[SqliteSource]:
+def source(writer: Writer, seal: Seal, address: Path) -> Iterator[SqliteSource]:
     """Give a log with one event of each kind, and uses as the demo makes them."""
     for event in samples():
         writer.append(seal(event))
@@ -424,7 +424,7 @@ forward(source, otlp_exporter(source.log_id, endpoint=sys.argv[2], protocol=sys.
 
 @pytest.mark.parametrize("killed_in", [1, 9])
 def test_a_killed_export_goes_on_and_leaves_nothing_out(
-    collector: Collector, writer: SqliteWriter, seal: Seal, address: Path, killed_in: int
+    collector: Collector, writer: Writer, seal: Seal, address: Path, killed_in: int
 ) -> None:
     """SIGKILL while the collector has a batch that nobody was told of; the next run sends it again."""
     for _ in range(47):

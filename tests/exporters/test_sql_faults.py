@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from counterfoil.exporters.filter import Filter
-from counterfoil.exporters.sql import SqliteReader, SqliteWriter
+from counterfoil.exporters.sql import SqliteReader, Writer, open_writer
 from counterfoil.schemas import AuditUnavailable, LogChange, LogEvent, StoreCorrupt, StoreError, StoreForeign
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _NAMED = r"audit\.db"
 
 
-def _fill(writer: SqliteWriter, seal: Seal) -> int:
+def _fill(writer: Writer, seal: Seal) -> int:
     """Record until the disk is full; return how many entries were acknowledged."""
     for acknowledged in range(10_000):
         try:
@@ -34,7 +34,7 @@ def _fill(writer: SqliteWriter, seal: Seal) -> int:
 
 
 def test_a_full_database_takes_no_entry(
-    connections: Connections, writer: SqliteWriter, seal: Seal, count_chained: Callable[[], int]
+    connections: Connections, writer: Writer, seal: Seal, count_chained: Callable[[], int]
 ) -> None:
     """What was acknowledged is there, the next entry is refused, and recording goes on when there is room again."""
     (connection,) = connections.writing
@@ -64,7 +64,7 @@ def test_a_full_disk_takes_no_entry(small_disk: Path, seal: Seal) -> None:
     """On a disk that is really full nothing acknowledged is lost, and recording goes on when there is room again."""
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(400_000))
-    writer = SqliteWriter(small_disk / "audit.db", deadline=2.0, fingerprint_key_id="00000000")
+    writer = open_writer(small_disk / "audit.db", deadline=2.0, fingerprint_key_id="00000000")
     acknowledged = _fill(writer, seal)
     assert acknowledged > 5
     assert writer.head() == acknowledged
@@ -90,7 +90,7 @@ def _replace(file: Path) -> None:
 @pytest.mark.parametrize("disturb", [_unlink, _rename, _replace])
 @pytest.mark.parametrize("suffix", ["", "-wal"])
 def test_a_file_that_went_away_takes_no_entry(
-    disturb: Callable[[Path], None], suffix: str, writer: SqliteWriter, address: Path, seal: Seal
+    disturb: Callable[[Path], None], suffix: str, writer: Writer, address: Path, seal: Seal
 ) -> None:
     """SQLite would go on writing into a file that nobody finds again; not one entry more is acknowledged."""
     writer.append(seal())
@@ -101,7 +101,7 @@ def test_a_file_that_went_away_takes_no_entry(
 
 
 def test_a_file_that_came_back_takes_entries_again(
-    writer: SqliteWriter, address: Path, seal: Seal, count_chained: Callable[[], int]
+    writer: Writer, address: Path, seal: Seal, count_chained: Callable[[], int]
 ) -> None:
     """A file that was renamed, and is put back, is the same log; a retry of what was refused is written once."""
     writer.append(seal())
@@ -161,5 +161,5 @@ def _use_writer(address: Path, seal: Seal) -> None:
         writer.close()
 
 
-def _open(path: Path) -> SqliteWriter:
-    return SqliteWriter(path, deadline=2.0, fingerprint_key_id="00000000")
+def _open(path: Path) -> Writer:
+    return open_writer(path, deadline=2.0, fingerprint_key_id="00000000")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from counterfoil.exporters.sql import SqliteWriter
+from counterfoil.exporters.sql import Writer
 from counterfoil.exporters.sql.info import describe
 from counterfoil.schemas import StoreMissing
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from conftest import Seal
 
 
-def test_the_facts_of_a_log(writer: SqliteWriter, address: Path, seal: Seal) -> None:
+def test_the_facts_of_a_log(writer: Writer, address: Path, seal: Seal) -> None:
     """File, log, key, size and settings, as they are while the log is in use."""
     writer.append(seal())
     found = describe(str(address))
@@ -29,7 +29,7 @@ def test_the_facts_of_a_log(writer: SqliteWriter, address: Path, seal: Seal) -> 
     assert found["sqlite"] == sqlite3.sqlite_version
 
 
-def test_after_closing_there_is_no_wal(writer: SqliteWriter, address: Path, seal: Seal) -> None:
+def test_after_closing_there_is_no_wal(writer: Writer, address: Path, seal: Seal) -> None:
     """A closed log is one file."""
     writer.append(seal())
     writer.close()
@@ -50,7 +50,7 @@ def test_after_closing_there_is_no_wal(writer: SqliteWriter, address: Path, seal
     ],
 )
 def test_which_sqlite_has_the_wal_reset_race(
-    version: tuple[int, int, int], found: str, address: Path, writer: SqliteWriter, monkeypatch: pytest.MonkeyPatch
+    version: tuple[int, int, int], found: str, address: Path, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The race is fixed in 3.51.3 and later, and in the later releases of 3.50 and 3.44."""
     assert writer.head() == 0

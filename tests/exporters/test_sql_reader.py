@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from counterfoil.exporters.filter import Filter
-from counterfoil.exporters.sql import Pending, SqliteReader, SqliteWriter
+from counterfoil.exporters.sql import Pending, SqliteReader, Writer, open_writer
 from counterfoil.schemas import (
     Action,
     Agent,
@@ -81,7 +81,7 @@ _WANTED = _use(
 
 
 @pytest.fixture
-def reader(writer: SqliteWriter, address: Path) -> Iterator[SqliteReader]:
+def reader(writer: Writer, address: Path) -> Iterator[SqliteReader]:
     """Read the log while it is open for writing."""
     assert not writer.closed
     opened = SqliteReader(address)
@@ -121,9 +121,7 @@ def _found(reader: SqliteReader, **wanted: Any) -> list[int]:
         ("kind", "credential_use"),
     ],
 )
-def test_a_filter_finds_what_it_names(
-    name: str, value: str, seal: Seal, writer: SqliteWriter, reader: SqliteReader
-) -> None:
+def test_a_filter_finds_what_it_names(name: str, value: str, seal: Seal, writer: Writer, reader: SqliteReader) -> None:
     """Each filter finds the one entry that has the value, and nothing under any other value."""
     writer.append(seal(LogEvent.model_validate({"change": "gap"})))
     writer.append(seal(_WANTED))
@@ -152,7 +150,7 @@ _NOTHING_STATED: dict[str, dict[str, Any]] = {
     ],
 )
 def test_what_nobody_stated_is_found_as_it_is_read(
-    writer: SqliteWriter, reader: SqliteReader, wanted: Filter, kinds: set[str]
+    writer: Writer, reader: SqliteReader, wanted: Filter, kinds: set[str]
 ) -> None:
     """Unknown, in events of a kind that could say it: a change of a credential has neither proof nor outcome."""
     for kind, parts in _NOTHING_STATED.items():
@@ -162,7 +160,7 @@ def test_what_nobody_stated_is_found_as_it_is_read(
     assert {entry.event.kind for entry in reader.find(wanted)} == kinds
 
 
-def test_what_cannot_be_stored_is_not_found(seal: Seal, writer: SqliteWriter, reader: SqliteReader) -> None:
+def test_what_cannot_be_stored_is_not_found(seal: Seal, writer: Writer, reader: SqliteReader) -> None:
     """A lone surrogate, or a number beyond SQLite's, is in no entry, and asking for it is no error."""
     writer.append(seal(_WANTED))
     assert _found(reader, task="\ud800") == []
@@ -170,7 +168,7 @@ def test_what_cannot_be_stored_is_not_found(seal: Seal, writer: SqliteWriter, re
     assert (reader.entry(2**63), reader.entry(2**70), reader.entry(-(2**70))) == (None, None, None)
 
 
-def test_filters_hold_together(seal: Seal, writer: SqliteWriter, reader: SqliteReader) -> None:
+def test_filters_hold_together(seal: Seal, writer: Writer, reader: SqliteReader) -> None:
     """Of two filters both must hold; of none, everything is found."""
     writer.append(seal(_use(context=Context(task="t-42"))))
     writer.append(seal(_WANTED))
@@ -179,7 +177,7 @@ def test_filters_hold_together(seal: Seal, writer: SqliteWriter, reader: SqliteR
     assert _found(reader) == [1, 2]
 
 
-def test_since_includes_and_until_excludes(seal: Seal, writer: SqliteWriter, reader: SqliteReader) -> None:
+def test_since_includes_and_until_excludes(seal: Seal, writer: Writer, reader: SqliteReader) -> None:
     """Two windows that meet share no entry and leave none out."""
     for moment in (_NOON, _ONE_O_CLOCK):
         writer.append(seal(_use(context=Context.model_validate({"occurred_at": moment}))))
@@ -202,7 +200,7 @@ def test_since_includes_and_until_excludes(seal: Seal, writer: SqliteWriter, rea
     ],
 )
 def test_a_resource_includes_what_lies_below(
-    uris: tuple[str, str, str], seal: Seal, writer: SqliteWriter, reader: SqliteReader
+    uris: tuple[str, str, str], seal: Seal, writer: Writer, reader: SqliteReader
 ) -> None:
     """A path matches itself and what lies below, and not its neighbour: nothing in it is a wildcard."""
     for uri in uris:
@@ -233,7 +231,7 @@ def _checked(**outcomes: str) -> CredentialUse:
     ],
 )
 def test_checks_are_found_by_how_they_ended(
-    checks: dict[str, str], found: list[int], seal: Seal, writer: SqliteWriter, reader: SqliteReader
+    checks: dict[str, str], found: list[int], seal: Seal, writer: Writer, reader: SqliteReader
 ) -> None:
     """Each of them ended so in the entry; one that the entry does not name ended in no way at all."""
     for outcome in ("fail", "pass"):
@@ -243,13 +241,13 @@ def test_checks_are_found_by_how_they_ended(
     assert _found(reader, checks=checks) == found
 
 
-def test_an_event_without_a_token_has_no_audience(seal: Seal, writer: SqliteWriter, reader: SqliteReader) -> None:
+def test_an_event_without_a_token_has_no_audience(seal: Seal, writer: Writer, reader: SqliteReader) -> None:
     """Where there is no list of audiences, nothing is found and nothing fails."""
     writer.append(seal(LogEvent.model_validate({"change": "gap"})))
     assert _found(reader, audience="https://a.example") == []
 
 
-def test_who_used_a_credential_or_a_key(seal: Seal, writer: SqliteWriter, reader: SqliteReader) -> None:
+def test_who_used_a_credential_or_a_key(seal: Seal, writer: Writer, reader: SqliteReader) -> None:
     """A row for each tenant and process, as agents recorded it, with its first and last entry."""
     token, bound = Token(fingerprint=_TOKEN), Binding(key_thumbprint=_KEY)
     other = Token(fingerprint=_INBOUND)
@@ -271,7 +269,7 @@ def test_who_used_a_credential_or_a_key(seal: Seal, writer: SqliteWriter, reader
     assert reader.holders(key="x") == []
 
 
-def test_how_a_producer_counted(seal: Seal, writer: SqliteWriter, reader: SqliteReader) -> None:
+def test_how_a_producer_counted(seal: Seal, writer: Writer, reader: SqliteReader) -> None:
     """Its own entries in the window, with their numbers, what it declared, and what changed."""
     for producer, number, raised in (("p", 1, []), ("q", 1, []), ("p", 4, [2, 3]), ("p", 5, [])):
         facts = {"id": producer, "seq": number, "raised": raised, "pid": 1, "host": "h", "library": "l"}
@@ -289,7 +287,7 @@ def test_pages_join_without_a_seam(limit: int | None, reader: SqliteReader, many
 
 
 @pytest.fixture
-def many(address: Path, writer: SqliteWriter) -> int:
+def many(address: Path, writer: Writer) -> int:
     """Fill the log quickly with 2,400 entries, all but the first 99 in a task."""
     assert writer.head() == 0
     _execute(
@@ -315,7 +313,7 @@ def _execute(address: Path, statement: str) -> None:
     connection.close()
 
 
-def test_one_entry(seal: Seal, writer: SqliteWriter, reader: SqliteReader) -> None:
+def test_one_entry(seal: Seal, writer: Writer, reader: SqliteReader) -> None:
     """An entry is found by its number and by its event, with the very bytes that were sealed."""
     pending = seal(_WANTED)
     writer.append(pending)
@@ -332,7 +330,7 @@ def test_one_entry(seal: Seal, writer: SqliteWriter, reader: SqliteReader) -> No
 
 def test_reading_cannot_write(seal: Seal, address: Path, connections: Connections) -> None:
     """The connection that a reader opens refuses every statement that would change the log."""
-    writer = SqliteWriter(address, deadline=2.0, fingerprint_key_id="00000000")
+    writer = open_writer(address, deadline=2.0, fingerprint_key_id="00000000")
     writer.append(seal())
     writer.close()
     reader = SqliteReader(address)
@@ -343,14 +341,14 @@ def test_reading_cannot_write(seal: Seal, address: Path, connections: Connection
     reader.close()
 
 
-def test_a_reader_sees_new_entries(seal: Seal, writer: SqliteWriter, reader: SqliteReader) -> None:
+def test_a_reader_sees_new_entries(seal: Seal, writer: Writer, reader: SqliteReader) -> None:
     """No snapshot is held between two questions."""
     for expected in (1, 2):
         writer.append(seal())
         assert reader.head() == expected
 
 
-def test_a_copy_in_a_read_only_folder(seal: Seal, writer: SqliteWriter, address: Path, tmp_path: Path) -> None:
+def test_a_copy_in_a_read_only_folder(seal: Seal, writer: Writer, address: Path, tmp_path: Path) -> None:
     """``immutable`` reads a copy where SQLite may not make its own files, and leaves nothing behind."""
     writer.append(seal())
     writer.close()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from counterfoil.exporters.sql import SqliteSource, SqliteWriter, open_source
+from counterfoil.exporters.sql import SqliteSource, Writer, open_source
 from counterfoil.exporters.sql.sqlite import SharedLock
 from counterfoil.schemas import AuditUnavailable, StoreMissing
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from conftest import Seal
 
 
-def test_a_cursor_of_its_own_for_each_destination(writer: SqliteWriter, address: Path) -> None:
+def test_a_cursor_of_its_own_for_each_destination(writer: Writer, address: Path) -> None:
     """A destination begins before the first entry, keeps its place over a restart, and never goes back."""
     assert writer.head() == 0
     source = open_source(f"sqlite:///{address}")
@@ -31,7 +31,7 @@ def test_a_cursor_of_its_own_for_each_destination(writer: SqliteWriter, address:
     again.close()
 
 
-def test_entries_in_order(writer: SqliteWriter, address: Path, seal: Seal) -> None:
+def test_entries_in_order(writer: Writer, address: Path, seal: Seal) -> None:
     """Entries come in order from behind a number, no more than asked for, also while others record."""
     source = SqliteSource(address)
     for _ in range(3):
@@ -50,7 +50,7 @@ def test_exporting_makes_no_log(address: Path) -> None:
     assert not list(address.parent.glob("audit.db*"))
 
 
-def test_a_cursor_waits_for_its_turn(writer: SqliteWriter, address: Path) -> None:
+def test_a_cursor_waits_for_its_turn(writer: Writer, address: Path) -> None:
     """Moving a cursor is a write and takes its turn with the writers, until the deadline."""
     assert writer.head() == 0
     source, lock = SqliteSource(address, deadline=0.1), SharedLock(address)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from counterfoil.exporters.sql import SqliteReader, SqliteSource, SqliteWriter, path_of
+from counterfoil.exporters.sql import SqliteReader, SqliteSource, Writer, open_writer, path_of
 from counterfoil.exporters.sql.sqlite import SharedLock, connect
 from counterfoil.schemas import (
     AuditUnavailable,
@@ -32,8 +32,8 @@ _KEY_ID = "00000000"
 _NAMED = r"audit\.db"
 
 
-def _open(path: Path, *, deadline: float = 2.0) -> SqliteWriter:
-    return SqliteWriter(path, deadline=deadline, fingerprint_key_id=_KEY_ID)
+def _open(path: Path, *, deadline: float = 2.0) -> Writer:
+    return open_writer(path, deadline=deadline, fingerprint_key_id=_KEY_ID)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from counterfoil.exporters.filter import Filter
-from counterfoil.exporters.sql import SqliteReader, SqliteWriter
+from counterfoil.exporters.sql import SqliteReader, Writer, open_writer
 from counterfoil.exporters.sql.tables import EntryRow, FromBody, table_of
 from counterfoil.schemas import (
     Action,
@@ -124,7 +124,7 @@ EXPECTED: list[tuple[Event, dict[str, str]]] = [
 
 
 @pytest.fixture
-def database(writer: SqliteWriter, address: Path) -> Iterator[sqlite3.Connection]:
+def database(writer: Writer, address: Path) -> Iterator[sqlite3.Connection]:
     """Look at the log's file as anybody could, while the writer has it open."""
     assert not writer.closed
     connection = sqlite3.connect(address, isolation_level=None)
@@ -135,7 +135,7 @@ def database(writer: SqliteWriter, address: Path) -> Iterator[sqlite3.Connection
 
 @pytest.mark.parametrize(("given", "of_its_kind"), EXPECTED, ids=lambda each: getattr(each, "kind", ""))
 def test_every_generated_column_says_what_the_body_says(
-    given: Event, of_its_kind: dict[str, str], seal: Seal, writer: SqliteWriter, database: sqlite3.Connection
+    given: Event, of_its_kind: dict[str, str], seal: Seal, writer: Writer, database: sqlite3.Connection
 ) -> None:
     """For each kind, the columns hold exactly the body's own values, and NULL where it has none."""
     writer.append(seal(given))
@@ -145,7 +145,7 @@ def test_every_generated_column_says_what_the_body_says(
 
 
 def test_the_time_of_recording_stands_in_for_an_unknown_time(
-    seal: Seal, writer: SqliteWriter, database: sqlite3.Connection
+    seal: Seal, writer: Writer, database: sqlite3.Connection
 ) -> None:
     """An event that does not say when it happened is found by when it was recorded."""
     given = LogEvent.model_validate({"change": "gap", "context": Context.model_validate({"recorded_at": _NOON})})
@@ -153,14 +153,14 @@ def test_the_time_of_recording_stands_in_for_an_unknown_time(
     assert database.execute("SELECT occurred_at FROM entry").fetchone()[0] == _NOON
 
 
-def test_a_column_cannot_disagree_with_the_body(seal: Seal, writer: SqliteWriter, database: sqlite3.Connection) -> None:
+def test_a_column_cannot_disagree_with_the_body(seal: Seal, writer: Writer, database: sqlite3.Connection) -> None:
     """No statement can set a generated column apart from the body it is computed from."""
     writer.append(seal())
     with pytest.raises(sqlite3.OperationalError, match="generated column"):
         database.execute("UPDATE entry SET task = 'another'")
 
 
-def test_a_body_is_text(writer: SqliteWriter, database: sqlite3.Connection) -> None:
+def test_a_body_is_text(writer: Writer, database: sqlite3.Connection) -> None:
     """The table is strict: bytes in place of the text are refused by SQLite itself."""
     assert writer.head() == 0
     with pytest.raises(sqlite3.IntegrityError, match="cannot store BLOB"):
@@ -182,7 +182,7 @@ def test_a_question_of_a_reviewer_goes_through_its_partial_index(
     name: str, seal: Seal, address: Path, connections: Connections
 ) -> None:
     """The reader's own statement, explained by SQLite, searches by the index made for it and need not sort."""
-    writer = SqliteWriter(address, deadline=2.0, fingerprint_key_id="00000000")
+    writer = open_writer(address, deadline=2.0, fingerprint_key_id="00000000")
     writer.append(seal())
     reader, seen = SqliteReader(address), list[str]()
     connections.reading[0].set_trace_callback(seen.append)
@@ -195,7 +195,7 @@ def test_a_question_of_a_reviewer_goes_through_its_partial_index(
     assert plan == [f"SEARCH entry USING INDEX entry_{name} ({name}=? AND rowid>?)"]
 
 
-def test_indexes_are_partial_and_one_is_unique(writer: SqliteWriter, database: sqlite3.Connection) -> None:
+def test_indexes_are_partial_and_one_is_unique(writer: Writer, database: sqlite3.Connection) -> None:
     """Eight indexes: the one on event_id is unique, the others leave out entries without a value."""
     assert writer.head() == 0
     listed = database.execute("PRAGMA index_list(entry)").fetchall()

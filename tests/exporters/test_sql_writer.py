@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from counterfoil.exporters.sql import SqliteWriter
+from counterfoil.exporters.sql import Writer, open_writer
 from counterfoil.exporters.sql.sqlite import SharedLock
+from counterfoil.exporters.sql.writer import SavedCheckpoint
 from counterfoil.schemas import (
     Action,
     AuditTimeout,
@@ -34,11 +35,11 @@ if TYPE_CHECKING:
 _SCRIPT = """
 import os, signal, sys, threading, time, warnings
 from pathlib import Path
-from counterfoil.exporters.sql import Pending, SqliteWriter
+from counterfoil.exporters.sql import Pending, Writer, open_writer
 from counterfoil.schemas import LogChange, LogEvent, canonical_bytes, leaf_hash
 
 def open_log():
-    return SqliteWriter(Path(sys.argv[1]), deadline=10.0, fingerprint_key_id="00000000")
+    return open_writer(Path(sys.argv[1]), deadline=10.0, fingerprint_key_id="00000000")
 
 def append(writer):
     event = LogEvent(change=LogChange.GAP)
@@ -73,7 +74,7 @@ def _turn_taken(address: Path) -> Generator[None]:
     lock.close()
 
 
-def test_entries_follow_each_other(writer: SqliteWriter, seal: Seal, count_chained: Callable[[], int]) -> None:
+def test_entries_follow_each_other(writer: Writer, seal: Seal, count_chained: Callable[[], int]) -> None:
     """Each entry gets the next number, and the head of the chain with itself."""
     given = [seal() for _ in range(3)]
     for pending in given:
@@ -84,7 +85,7 @@ def test_entries_follow_each_other(writer: SqliteWriter, seal: Seal, count_chain
 
 
 def test_threads_share_commits(
-    connections: Connections, writer: SqliteWriter, seal: Seal, count_chained: Callable[[], int]
+    connections: Connections, writer: Writer, seal: Seal, count_chained: Callable[[], int]
 ) -> None:
     """Sixteen threads record at once: all entries are there, in one chain, in fewer commits than entries."""
     statements: list[str] = []
@@ -99,7 +100,7 @@ def test_threads_share_commits(
 
 
 def test_the_same_event_again_gets_the_first_receipt(
-    writer: SqliteWriter, seal: Seal, count_chained: Callable[[], int]
+    writer: Writer, seal: Seal, count_chained: Callable[[], int]
 ) -> None:
     """A retry is answered with the first entry, and marked as a repetition; nothing is written twice."""
     event = _use("read_mail")
@@ -112,7 +113,7 @@ def test_the_same_event_again_gets_the_first_receipt(
 
 
 def test_another_event_under_the_same_id_is_refused(
-    writer: SqliteWriter, seal: Seal, count_chained: Callable[[], int]
+    writer: Writer, seal: Seal, count_chained: Callable[[], int]
 ) -> None:
     """The error names the entry that has the id, and the log goes on."""
     event = _use("read_mail")
@@ -124,9 +125,7 @@ def test_another_event_under_the_same_id_is_refused(
     assert count_chained() == 2
 
 
-def test_twins_within_one_commit(
-    writer: SqliteWriter, address: Path, seal: Seal, count_chained: Callable[[], int]
-) -> None:
+def test_twins_within_one_commit(writer: Writer, address: Path, seal: Seal, count_chained: Callable[[], int]) -> None:
     """In one batch too an event is written once: its twins get the first receipt, other content gets an error."""
     known, new = _use("read_mail"), _use("send_mail")
     writer.append(seal(known))
@@ -147,7 +146,7 @@ def test_twins_within_one_commit(
 
 def test_threads_do_not_wait_beyond_the_deadline(address: Path, seal: Seal, count_chained: Callable[[], int]) -> None:
     """While another process keeps the turn, every thread is told in time that nothing was written."""
-    writer = SqliteWriter(address, deadline=0.2, fingerprint_key_id="00000000")
+    writer = open_writer(address, deadline=0.2, fingerprint_key_id="00000000")
     began = time.monotonic()
     with _turn_taken(address), ThreadPoolExecutor(8) as pool:
         futures = [pool.submit(writer.append, seal()) for _ in range(8)]
@@ -160,7 +159,41 @@ def test_threads_do_not_wait_beyond_the_deadline(address: Path, seal: Seal, coun
     writer.close()
 
 
-def test_after_closing_nothing_is_accepted(writer: SqliteWriter, seal: Seal, count_chained: Callable[[], int]) -> None:
+def test_leaves_come_in_order_and_page_by_page(writer: Writer, seal: Seal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint is made of the leaf hashes behind the last one, none left out, also while others record."""
+    monkeypatch.setattr("counterfoil.exporters.sql.writer._LEAVES", 3)
+    given = [seal() for _ in range(7)]
+    writer.append_all(given)
+    leaves = writer.leaves_after(1)
+    assert next(leaves) == (2, given[1].leaf_hash)
+    given.append(seal())
+    writer.append(given[-1])
+    assert list(leaves) == [(pending.seq, pending.leaf_hash) for pending in given[2:]]
+    assert list(writer.leaves_after(8)) == []
+
+
+def test_a_checkpoint_is_kept(writer: Writer, address: Path) -> None:
+    """The last is the one of the largest size; another of the same size takes its place; a second process sees it."""
+    assert writer.last_checkpoint() is None
+    for checkpoint in (SavedCheckpoint(8, "eight"), SavedCheckpoint(3, "three"), SavedCheckpoint(8, "again")):
+        writer.save_checkpoint(checkpoint)
+    second = open_writer(address, deadline=2.0, fingerprint_key_id="00000000")
+    assert writer.last_checkpoint() == second.last_checkpoint() == SavedCheckpoint(8, "again")
+    second.close()
+
+
+def test_saving_a_checkpoint_waits_for_its_turn(address: Path) -> None:
+    """It is a write like any other: until the deadline, and after closing not at all."""
+    writer = open_writer(address, deadline=0.1, fingerprint_key_id="00000000")
+    with _turn_taken(address), pytest.raises(AuditUnavailable, match="locked by another process"):
+        writer.save_checkpoint(SavedCheckpoint(1, "note"))
+    assert writer.last_checkpoint() is None
+    writer.close()
+    with pytest.raises(LogClosed):
+        writer.save_checkpoint(SavedCheckpoint(1, "note"))
+
+
+def test_after_closing_nothing_is_accepted(writer: Writer, seal: Seal, count_chained: Callable[[], int]) -> None:
     """An append after ``close`` is an error, never a success that is lost. Closing twice is harmless."""
     writer.append(seal())
     writer.flush()
@@ -171,10 +204,10 @@ def test_after_closing_nothing_is_accepted(writer: SqliteWriter, seal: Seal, cou
     assert count_chained() == 1
 
 
-def test_another_process_continues_the_same_log(writer: SqliteWriter, address: Path, seal: Seal) -> None:
+def test_another_process_continues_the_same_log(writer: Writer, address: Path, seal: Seal) -> None:
     """A second writer finds the log's id and key, and goes on behind the first one's entries."""
     writer.append(seal())
-    second = SqliteWriter(address, deadline=2.0, fingerprint_key_id="another")
+    second = open_writer(address, deadline=2.0, fingerprint_key_id="another")
     assert (second.log_id, second.fingerprint_key_id) == (writer.log_id, "00000000")
     for each, seq in ((second, 2), (writer, 3), (second, 4)):
         pending = seal()
