@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import contextvars
 import os
 import secrets
-import threading
-import uuid
 import weakref
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from counterfoil.exporters.diagnostics import diagnostics
 from counterfoil.exporters.pending import Pending
 from counterfoil.schemas import (
-    Context,
     CredentialUse,
     Event,
     Fingerprint,
     FingerprintKey,
     InputError,
-    KeyMismatch,
-    LogChange,
-    LogEvent,
     Receipt,
-    StoreError,
 )
 from counterfoil.schemas.entry import leaf_hash, sealed_bytes
 from counterfoil.schemas.part import complete_parts
@@ -33,6 +24,7 @@ from counterfoil.schemas.values import rfc3339
 from .address import address_of
 from .approval import ApprovalRequest, call_digest, judged, judged_use, question_of, required
 from .fingerprint_key import load_fingerprint_key
+from .log_life import LogLife
 from .producer import Producer
 from .queued import QUEUE_BYTES, QUEUE_ENTRIES, QueuedDelivery, backlog_for
 from .scope import current_scope, scope
@@ -40,11 +32,22 @@ from .sealing import body_of, body_of_taken, take
 from .use import Use, use_fields
 
 if TYPE_CHECKING:
+    import uuid
     from collections.abc import Mapping
     from types import TracebackType
 
     from counterfoil.exporters.sql import Writer
-    from counterfoil.schemas import Action, Approval, Binding, KeyedDigest, Proof, Resource, SignerProcess, Token
+    from counterfoil.schemas import (
+        Action,
+        Approval,
+        Binding,
+        Context,
+        KeyedDigest,
+        Proof,
+        Resource,
+        SignerProcess,
+        Token,
+    )
 
     from .approval import ApprovalPolicy, Asked
     from .queued import Delivery, Loss
@@ -65,6 +68,7 @@ class AuditLog:
         self._redactor = redactor
         self._approval_policy = approval_policy
         self._log_id = writer.log_id.hex()
+        self._life = LogLife(self._log_id, self._record_durably)
         self._queue: QueuedDelivery | None = None
         self.fingerprint_key = key
         self.begin_producing()
@@ -102,7 +106,7 @@ class AuditLog:
         writer = open_writer(address_of(address), deadline=deadline, fingerprint_key_id=key.key_id)
         try:
             log = cls(writer, key, redactor or Redactor(), approval_policy)
-            log._record_opening(accept_new_key=accept_new_key)
+            log._life.opening(writer, key.key_id, accept_new_key=accept_new_key)
         except BaseException:
             writer.close()
             raise
@@ -234,10 +238,7 @@ class AuditLog:
             if self._queue is not None:
                 self._queue.close()
         finally:
-            try:
-                self._tell(LogEvent(change=LogChange.CLOSED, log_id=self._log_id))
-            except StoreError as error:
-                diagnostics().warning("the closing was not recorded", code=error.code)
+            self._life.closing()
             self._writer.close()
 
     def __enter__(self) -> Self:
@@ -250,17 +251,14 @@ class AuditLog:
 
     def begin_producing(self) -> None:
         """Count from 1, as a producer of its own: when the log is opened, and in a forked child."""
-        self._counting = threading.Lock()
-        self._lost_outcomes = 0
+        self._life.begin()
         self._producer = Producer()
         if self._queue is not None:
             self._queue.begin_life()
 
     def note_lost_outcome(self, error: Exception) -> None:
         """Remember that an outcome could not be written; the next entry that can be is followed by a gap entry."""
-        with self._counting:
-            self._lost_outcomes += 1
-        diagnostics().error("an outcome was not recorded", error=type(error).__name__)
+        self._life.note_lost_outcome(error)
 
     def next_number(self) -> int:
         """Count a call, for the queue."""
@@ -278,13 +276,11 @@ class AuditLog:
                 self._producer.declare_later(pending.numbers)
             elif isinstance(pending.error, InputError):  # a gap entry will tell of its own number
                 self._producer.declare_later(pending.numbers[:-1])
-        if self._lost_outcomes:
-            self._record_gap()
+        self._life.lost_outcomes()
 
     def tell_loss(self, loss: Loss) -> None:
         """Write a gap entry for queued calls whose entries were refused. Raises ``StoreError``."""
-        gap = LogEvent(change=LogChange.GAP, count=loss.count, first=loss.first, last=loss.last, reason=loss.reason)
-        self._tell(gap)
+        self._life.loss(loss)
 
     def _asking(self, tool: str, arguments: Mapping[str, Any], asked: Asked) -> ApprovalRequest:
         requirement = asked.get("requirement") or required(self._approval_policy, tool, arguments)
@@ -336,40 +332,8 @@ class AuditLog:
             raise
         if pending.repeated:
             self._producer.declare_later(pending.numbers)
-        if self._lost_outcomes:
-            self._record_gap()
+        self._life.lost_outcomes()
         return Receipt(self._log_id, pending.seq, event_id, pending.chain_hash.hex())
-
-    def _record_gap(self) -> None:
-        with self._counting:
-            lost, self._lost_outcomes = self._lost_outcomes, 0
-        if lost:
-            reason = "outcomes could not be written; their intents stand"
-            try:
-                self._tell(LogEvent(change=LogChange.GAP, count=lost, reason=reason))
-            except StoreError as error:  # the entry before it was written: its caller must not hear of this one
-                with self._counting:
-                    self._lost_outcomes += lost
-                diagnostics().warning("a gap was not recorded yet", code=error.code)
-
-    def _record_opening(self, *, accept_new_key: bool) -> None:
-        key_id, stored = self.fingerprint_key.key_id, self._writer.fingerprint_key_id
-        if key_id != stored and not accept_new_key:
-            raise KeyMismatch(stored, key_id)
-        if self._writer.head() == 0:
-            # Derived, so that of two processes that open a new log at once only one creates it.
-            first = Context(event_id=uuid.uuid5(uuid.NAMESPACE_URL, f"counterfoil:{self._log_id}"))
-            self._tell(
-                LogEvent(context=first, change=LogChange.CREATED, log_id=self._log_id, fingerprint_key_id=stored)
-            )
-        if key_id != stored:
-            self._tell(LogEvent(change=LogChange.KEY_ROTATED, log_id=self._log_id, fingerprint_key_id=key_id))
-            self._writer.adopt_key(key_id)
-        self._tell(LogEvent(change=LogChange.OPENED, log_id=self._log_id, fingerprint_key_id=key_id))
-
-    def _tell(self, event: LogEvent) -> None:
-        """Record something about the log itself: it belongs to no scope and no trace."""
-        contextvars.Context().run(self._record_durably, event)
 
 
 def _after_fork() -> None:

@@ -1,0 +1,100 @@
+"""What a log tells of itself: that it began, was opened and closed, has another key, and where it has gaps."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+import uuid
+from typing import TYPE_CHECKING, Protocol
+
+from counterfoil.exporters.diagnostics import diagnostics
+from counterfoil.schemas import Context, KeyMismatch, LogChange, LogEvent, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .queued import Loss
+
+
+class KeyedStore(Protocol):
+    """What the life of a log needs of its store."""
+
+    fingerprint_key_id: str
+
+    def head(self) -> int:
+        """Return the sequence number of the last entry, 0 for an empty log."""
+        ...
+
+    def adopt_key(self, fingerprint_key_id: str) -> None:
+        """From now on the log's fingerprints are made with another key."""
+        ...
+
+
+class LogLife:
+    """The entries of one log about itself. They belong to no scope and no trace."""
+
+    def __init__(self, log_id: str, record: Callable[[LogEvent], object]) -> None:
+        """Tell of the log ``log_id`` (32 hex digits) through ``record``, which returns once the entry is durable."""
+        self._log_id = log_id
+        self._record = record
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin without a loss: when the log is opened, and in a forked child."""
+        self._counting = threading.Lock()
+        self._lost_outcomes = 0
+
+    def opening(self, store: KeyedStore, key_id: str, *, accept_new_key: bool) -> None:
+        """Tell that the log was opened under this key, and before that, if it is so, that it begins.
+
+        Raises ``KeyMismatch`` and ``StoreError``.
+        """
+        stored = store.fingerprint_key_id
+        if key_id != stored and not accept_new_key:
+            raise KeyMismatch(stored, key_id)
+        if store.head() == 0:
+            # Derived, so that of two processes that open a new log at once only one creates it.
+            first = Context(event_id=uuid.uuid5(uuid.NAMESPACE_URL, f"counterfoil:{self._log_id}"))
+            self._tell(
+                LogEvent(context=first, change=LogChange.CREATED, log_id=self._log_id, fingerprint_key_id=stored)
+            )
+        if key_id != stored:
+            self._tell(LogEvent(change=LogChange.KEY_ROTATED, log_id=self._log_id, fingerprint_key_id=key_id))
+            store.adopt_key(key_id)
+        self._tell(LogEvent(change=LogChange.OPENED, log_id=self._log_id, fingerprint_key_id=key_id))
+
+    def closing(self) -> None:
+        """Tell that the log is closed, if that can be."""
+        try:
+            self._tell(LogEvent(change=LogChange.CLOSED, log_id=self._log_id))
+        except StoreError as error:
+            diagnostics().warning("the closing was not recorded", code=error.code)
+
+    def loss(self, loss: Loss) -> None:
+        """Tell of queued calls whose entries were refused. Raises ``StoreError``."""
+        gap = LogEvent(change=LogChange.GAP, count=loss.count, first=loss.first, last=loss.last, reason=loss.reason)
+        self._tell(gap)
+
+    def note_lost_outcome(self, error: Exception) -> None:
+        """Remember that an outcome could not be written."""
+        with self._counting:
+            self._lost_outcomes += 1
+        diagnostics().error("an outcome was not recorded", error=type(error).__name__)
+
+    def lost_outcomes(self) -> None:
+        """Tell of outcomes that could not be written, if there are any, and now they can be told of."""
+        if not self._lost_outcomes:
+            return
+        with self._counting:
+            lost, self._lost_outcomes = self._lost_outcomes, 0
+        if lost:
+            reason = "outcomes could not be written; their intents stand"
+            try:
+                self._tell(LogEvent(change=LogChange.GAP, count=lost, reason=reason))
+            except StoreError as error:  # the entry before it was written: its caller must not hear of this one
+                with self._counting:
+                    self._lost_outcomes += lost
+                diagnostics().warning("a gap was not recorded yet", code=error.code)
+
+    def _tell(self, event: LogEvent) -> None:
+        contextvars.Context().run(self._record, event)
