@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 class KeyedStore(Protocol):
     """What the life of a log needs of its store."""
 
-    fingerprint_key_id: str
+    @property
+    def fingerprint_key_id(self) -> str:
+        """Under which key the log's fingerprints are made."""
+        ...
 
     def head(self) -> int:
         """Return the sequence number of the last entry, 0 for an empty log."""
