@@ -45,7 +45,7 @@ class Verification:
 
 
 def verify_chain(
-    rows: Iterable[tuple[int, bytes, bytes, bytes]],
+    rows: Iterable[tuple[int, bytes | None, bytes, bytes]],
     log_id: str,
     *,
     on_progress: Callable[[int], None] | None = None,
@@ -61,6 +61,8 @@ def verify_chain(
         problem = None
         if seq != expected:
             problem = "the entry is missing" if seq > expected else "the sequence number is repeated or below 1"
+        elif body is None:
+            problem = "the body was removed"
         elif leaf != sha256(b"\x00" + body).digest():
             problem = "the body is not the one that was sealed"
         elif chain != sha256(prefix + seq.to_bytes(8, "big") + head + leaf).digest():

@@ -90,11 +90,15 @@ class SqliteReader:
             last = page[-1].seq
             limit = None if limit is None else limit - size
 
-    def stored(self) -> Iterator[tuple[int, bytes, bytes, bytes]]:
-        """Yield ``(seq, body, leaf_hash, chain_hash)`` of every row as it stands, to the byte, for verification."""
+    def stored(self) -> Iterator[tuple[int, bytes | None, bytes, bytes]]:
+        """Yield ``(seq, body, leaf_hash, chain_hash)`` of every row as it stands, to the byte, for verification.
+
+        Of a pruned entry there is no body.
+        """
         start = -(2**63)  # a row may have been put in anywhere
         while True:
-            page = self._rows(_STORED_FROM, {"start": start, "size": _ROWS})
+            statement = _STORED_FROM if self.pragma("user_version") > 1 else _STORED_FROM_VERSION_1
+            page = self._rows(statement, {"start": start, "size": _ROWS})
             yield from page
             if len(page) < _ROWS:
                 return
@@ -231,6 +235,11 @@ FROM entry WHERE seq BETWEEN :first AND :last AND json_extract(body, '$.context.
 """
 
 # As a blob: a body that was damaged need not be text any more.
-_STORED_FROM = (
+_STORED_FROM_VERSION_1: Final = (
     "SELECT seq, CAST(body AS BLOB), leaf_hash, chain_hash FROM entry WHERE seq >= :start ORDER BY seq LIMIT :size"
 )
+_STORED_FROM: Final = """
+SELECT seq, CAST(body AS BLOB) AS body, leaf_hash, chain_hash FROM entry WHERE seq >= :start
+UNION ALL SELECT seq, NULL, leaf_hash, chain_hash FROM pruned WHERE seq >= :start
+ORDER BY seq LIMIT :size
+"""

@@ -92,6 +92,8 @@ def identify(connection: sqlite3.Connection, path: Path) -> tuple[bytes, str]:
             f"{path} has schema version {version}; this release knows {SCHEMA_VERSION}",
             advice="Install a newer release of counterfoil.",
         )
+    if version < 1:
+        raise StoreCorrupt(f"{path}: the number that says how its tables were made was damaged")
     match connection.execute("SELECT log_id, fingerprint_key_id FROM log").fetchall():
         case [(bytes() as log_id, str() as key_id)] if len(log_id) == 16:
             return log_id, key_id

@@ -20,7 +20,8 @@ from counterfoil.schemas.entry import GENESIS
 from .chain import chained, settled, without_twins
 from .faults import translated
 from .sqlite import APPLICATION_ID, SharedLock, check_file, connect, identify, is_empty, make_file
-from .tables import SCHEMA_VERSION, CheckpointRow, CursorRow, EntryRow, LogRow, table_of
+from .tables import SCHEMA_VERSION, TABLES, EntryRow, table_of
+from .versions import migrate
 from .writer import SavedCheckpoint
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class SqliteStore:
             if is_empty(connection):
                 _make_tables(connection, fingerprint_key_id)
             self.log_id, self.fingerprint_key_id = identify(connection, self._path)
+            migrate(connection)
         except BaseException:
             connection.close()
             raise
@@ -135,7 +137,7 @@ class SqliteStore:
     def leaves_after(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
         """Return ``(seq, leaf_hash)`` of up to ``limit`` entries that follow ``seq``, in order."""
         with translated(self._path):
-            return self._opened().connection.execute(_LEAVES, (seq, limit)).fetchall()
+            return self._opened().connection.execute(_LEAVES, (seq, seq, limit)).fetchall()
 
     def last_checkpoint(self) -> SavedCheckpoint | None:
         """Return the checkpoint of the largest size."""
@@ -183,7 +185,7 @@ def _stored(connection: sqlite3.Connection, pending: Pending) -> tuple[int, str,
 def _make_tables(connection: sqlite3.Connection, fingerprint_key_id: str) -> None:
     """Make the tables of a new log in one transaction, so that a crash leaves either none or all."""
     connection.execute("BEGIN IMMEDIATE")
-    for model in (EntryRow, LogRow, CursorRow, CheckpointRow):
+    for model in TABLES:
         table = table_of(model)
         connection.execute(str(CreateTable(table).compile(dialect=_DIALECT)))
         for index in sorted(table.indexes, key=lambda each: str(each.name)):
@@ -212,10 +214,14 @@ _DIALECT = sqlite.dialect()
 _INSERT = str(
     insert(table_of(EntryRow)).compile(dialect=_DIALECT, column_keys=["seq", "body", "leaf_hash", "chain_hash"])
 )
-_LEAVES = "SELECT seq, leaf_hash FROM entry WHERE seq > ? ORDER BY seq LIMIT ?"
-_LAST_CHECKPOINT = "SELECT size, note FROM checkpoint ORDER BY size DESC LIMIT 1"
+_LEAVES = (
+    "SELECT seq, leaf_hash FROM entry WHERE seq > ? UNION ALL SELECT seq, leaf_hash FROM pruned WHERE seq > ? "
+    "ORDER BY seq LIMIT ?"
+)
+_LAST_CHECKPOINT = "SELECT size, note, frontier FROM checkpoint ORDER BY size DESC LIMIT 1"
 _SAVE_CHECKPOINT = (
-    "INSERT INTO checkpoint (size, note) VALUES (?, ?) ON CONFLICT (size) DO UPDATE SET note = excluded.note"
+    "INSERT INTO checkpoint (size, note, frontier) VALUES (?, ?, ?) "
+    "ON CONFLICT (size) DO UPDATE SET note = excluded.note, frontier = excluded.frontier"
 )
 
 _inherited: list[sqlite3.Connection] = []

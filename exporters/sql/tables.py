@@ -16,8 +16,8 @@ from sqlmodel import Field, SQLModel
 if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import DDLCompiler, SQLCompiler
 
-SCHEMA_VERSION = 1
-"""The version of these tables, kept in ``log.schema_version`` and in SQLite's ``user_version``."""
+SCHEMA_VERSION = 2
+"""The version of these tables, kept in ``log.schema_version`` and in SQLite's ``user_version``; see ``versions``."""
 
 
 _SEQ: Any = BigInteger().with_variant(Integer, "sqlite")
@@ -137,6 +137,23 @@ class CheckpointRow(SQLModel, table=True):
 
     size: int = Field(sa_column=Column(_SEQ, primary_key=True, autoincrement=False))
     note: str = Field(sa_type=Text)
+    frontier: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    """The compact range of the leaves up to ``size`` (RFC 9162), from which the next checkpoint goes on."""
+
+
+class PrunedRow(SQLModel, table=True):
+    """What stays of an entry whose body was removed: its place in the chain, and in the tree."""
+
+    __tablename__: ClassVar[Any] = "pruned"
+    __table_args__: ClassVar[Any] = {"sqlite_strict": True}
+
+    seq: int = Field(sa_column=Column(_SEQ, primary_key=True, autoincrement=False))
+    leaf_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    chain_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+TABLES: tuple[type[SQLModel], ...] = (EntryRow, LogRow, CursorRow, CheckpointRow, PrunedRow)
+"""All the tables of a log."""
 
 
 def table_of(model: type[SQLModel]) -> Table:

@@ -29,10 +29,11 @@ _LEAVES: Final = 1000
 
 
 class SavedCheckpoint(NamedTuple):
-    """A commitment to the first ``size`` entries: a C2SP note."""
+    """A commitment to the first ``size`` entries: a C2SP note, and the compact range behind it (RFC 9162)."""
 
     size: int
     note: str
+    frontier: bytes | None = None
 
 
 class Store(Protocol):
@@ -56,7 +57,7 @@ class Store(Protocol):
         ...
 
     def leaves_after(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
-        """Return ``(seq, leaf_hash)`` of up to ``limit`` entries that follow ``seq``, in order."""
+        """Return ``(seq, leaf_hash)`` of up to ``limit`` entries that follow ``seq``, in order, pruned or not."""
         ...
 
     def last_checkpoint(self) -> SavedCheckpoint | None:

@@ -15,6 +15,7 @@ import pytest
 
 from counterfoil.exporters.sql import SqliteReader, SqliteSource, Writer, open_writer, path_of
 from counterfoil.exporters.sql.sqlite import SharedLock, connect
+from counterfoil.exporters.sql.tables import SCHEMA_VERSION
 from counterfoil.schemas import (
     AuditUnavailable,
     ConfigurationError,
@@ -167,7 +168,7 @@ def _other_database_in_wal_mode(path: Path) -> None:
 def _newer_log(path: Path) -> None:
     _open(path).close()
     connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version=2")
+    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
     connection.close()
 
 

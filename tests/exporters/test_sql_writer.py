@@ -175,10 +175,10 @@ def test_leaves_come_in_order_and_page_by_page(writer: Writer, seal: Seal, monke
 def test_a_checkpoint_is_kept(writer: Writer, address: Path) -> None:
     """The last is the one of the largest size; another of the same size takes its place; a second process sees it."""
     assert writer.last_checkpoint() is None
-    for checkpoint in (SavedCheckpoint(8, "eight"), SavedCheckpoint(3, "three"), SavedCheckpoint(8, "again")):
+    for checkpoint in (SavedCheckpoint(8, "eight"), SavedCheckpoint(3, "three"), SavedCheckpoint(8, "again", b"range")):
         writer.save_checkpoint(checkpoint)
     second = open_writer(address, deadline=2.0, fingerprint_key_id="00000000")
-    assert writer.last_checkpoint() == second.last_checkpoint() == SavedCheckpoint(8, "again")
+    assert writer.last_checkpoint() == second.last_checkpoint() == SavedCheckpoint(8, "again", b"range")
     second.close()
 
 
