@@ -14,6 +14,9 @@
     ├── FingerprintKeyError       the fingerprint key
     │   ├── InvalidKey            too short, unreadable, or readable by others
     │   └── KeyMismatch           the log was written with another key
+    ├── SigningKeyError           the signing key cannot be read, can be read by others, or does not sign
+    ├── InvalidNote               a checkpoint, note or verifier key does not have its form (C2SP)
+    ├── WitnessRefused            a checkpoint contradicts one that a witness store holds
     ├── StoreError                the store
     │   ├── AuditUnavailable      it cannot take the entry now: do not act
     │   ├── AuditTimeout          the deadline passed and the outcome is unknown: retry with the same event_id
@@ -163,6 +166,27 @@ class KeyMismatch(FingerprintKeyError):
 
     def __init__(self, expected: str, given: str) -> None:
         super().__init__(f"the log was written with fingerprint key {expected}; this process has key {given}")
+
+
+class SigningKeyError(CounterfoilError):
+    """The signing key cannot be read, can be read by other users, lies beside the database, or does not sign."""
+
+    code = "signing_key"
+    advice = "Make a key with `counterfoil key new FILE`, and name it in COUNTERFOIL_SIGNING_KEY_FILE."
+
+
+class InvalidNote(CounterfoilError):
+    """A checkpoint, a note or a verifier key does not have its form (C2SP signed-note, tlog-checkpoint)."""
+
+    code = "invalid_note"
+    advice = "A checkpoint is three lines (origin, size, root), an empty line, and signature lines."
+
+
+class WitnessRefused(CounterfoilError):
+    """A checkpoint contradicts one that the witness store holds: entries that were witnessed are gone or altered."""
+
+    code = "witness_refused"
+    advice = "Keep both, the log and the witness store, as they are: one of them was altered. Then run `verify`."
 
 
 class StoreError(CounterfoilError):

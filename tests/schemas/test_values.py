@@ -356,7 +356,8 @@ class TestBoundedValues:
         bad += [["other/log", *good[1:]], [origin, "07", *good[2:]], [origin, size, root[1:], *good[3:]]]
         bad += [[*good[:4], *[signature] * 17, ""], [*good[:4], f"- {signature[2:]}", ""], ["", *good]]
         for lines in bad:
-            error = refusal(InvalidEvent, lambda lines=lines: LogEvent(change=LogChange.PRUNED, note="\n".join(lines)))
+            note = "\n".join(lines)
+            error = refusal(InvalidEvent, lambda note=note: LogEvent(change=LogChange.PRUNED, note=note))
             assert [path for path, _ in error.problems] == ["note"]
 
     def test_a_negative_lifetime_is_refused(self, refusal: Refusal) -> None:
