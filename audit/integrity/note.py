@@ -251,13 +251,7 @@ def _checkpoint(body: Sequence[str], signatures: tuple[Signature, ...], line: in
 
 def _lines(text: str | bytes) -> list[str]:
     """Return the lines without their newlines. The last one has to have one, too."""
-    if isinstance(text, bytes):
-        try:
-            text = text.decode("utf-8")
-        except UnicodeDecodeError as error:
-            line = text.count(b"\n", 0, error.start) + 1
-            raise InvalidNote(f"line {line}: this is not UTF-8") from None
-    lines = text.split("\n")
+    lines = (text if isinstance(text, str) else _text(text)).split("\n")
     if lines.pop():
         raise InvalidNote(f"line {len(lines) + 1}: the text ends within a line")
     for number, line in enumerate(lines, start=1):
@@ -266,6 +260,14 @@ def _lines(text: str | bytes) -> list[str]:
         if _CONTROL.search(line) or not is_unicode(line):
             raise InvalidNote(f"line {number}: a control character, or no text at all")
     return lines
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+    raise InvalidNote(f"line {line}: this is not UTF-8")
 
 
 def _signatures(lines: Sequence[str], at: int) -> tuple[tuple[Signature, ...], int]:
