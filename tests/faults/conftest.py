@@ -8,18 +8,26 @@ test and what add up to one row. The test of a seeded defect says ``tally.defect
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 import platform
 import re
+import select
+import signal
 import sqlite3
 import subprocess
+import sys
 import tempfile
+import time
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import IO, TYPE_CHECKING, Any, Final, Protocol
 
 import pytest
+
+from counterfoil.audit import AuditReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,6 +105,163 @@ class Tally:
         failed = [f"- failed: `{test}`" for test in dict.fromkeys(self.failed)]
         made = [*_circumstances(full=full), "", *self.lines(), *(["", *failed] if failed else [])]
         page.write_text(f"{before}{begin}\n\n{chr(10).join(made)}\n\n{end}{after}", "utf-8")
+
+
+@dataclass(frozen=True)
+class Written:
+    """One receipt that a writer gave."""
+
+    pid: int
+    seq: int
+    event_id: str
+    chain_hash: str
+    """A minus where the receipt was not durable."""
+    at: float
+    """When, on the monotonic clock, in seconds."""
+    waited: float
+    """How long the call took, in seconds."""
+
+
+@dataclass
+class Crowd:
+    """Some writers that run, and what they said."""
+
+    pids: list[int]
+    receipts: IO[bytes]
+    mouth: IO[bytes]
+    """Their end of the pipe, held so that it does not end while one of them is about to open it."""
+    gate: IO[bytes]
+    said: bytearray = field(default_factory=bytearray)
+    ended: bool = False
+
+    def listen(self, seconds: float) -> None:
+        """Read what they say for so long."""
+        until = time.monotonic() + seconds
+        while not self.ended and (left := until - time.monotonic()) > 0:
+            if select.select([self.receipts], [], [], left)[0]:
+                said = os.read(self.receipts.fileno(), 1 << 20)
+                self.ended = not said
+                self.said += said
+
+    def listen_to_the_end(self, patience: float = 60.0) -> None:
+        """Read until the last of them is gone."""
+        self.mouth.close()
+        self.listen(patience)
+        assert self.ended, f"not over after {patience:.0f} s"
+        self.receipts.close()
+        self.gate.close()
+
+    def listen_for(self, words: bytes, times: int = 1, patience: float = 30.0) -> None:
+        """Read until ``words`` were said so often."""
+        until = time.monotonic() + patience
+        while self.said.count(words) < times:
+            assert not self.ended
+            assert time.monotonic() < until, f"{words!r} was not said {times} times in {patience:.0f} s"
+            self.listen(0.01)
+
+    def kill(self) -> None:
+        """Kill one of them."""
+        os.kill(self.pids.pop(), signal.SIGKILL)
+
+    def let_go(self) -> None:
+        """Let those go on that wait at the gate."""
+        self.gate.close()
+
+    def receipts_given(self) -> list[Written]:
+        """Return what was acknowledged. Fails if a writer had an error."""
+        lines = self.said.decode().splitlines()
+        assert not [line for line in lines if line.startswith("!")]
+        told = [line.split() for line in lines if line != "ready"]
+        return [Written(int(a), int(b), c, d, float(e), float(f)) for a, b, c, d, e, f in told]
+
+
+class Writers:
+    """Starts writers, see writers.py."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._crowds: list[Crowd] = []
+        self._process = subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("writers.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def start(self, db: Path, processes: int, *, waiting: bool = False, **order: Any) -> Crowd:
+        """Fork so many; ``waiting`` lets them open the log and then wait for ``let_go``."""
+        assert self._process.stdin
+        assert self._process.stdout
+        names = [self._folder / f"{kind}-{len(self._crowds)}" for kind in ("receipts", "gate")]
+        for name in names:
+            os.mkfifo(name)
+        receipts = os.fdopen(os.open(names[0], os.O_RDONLY | os.O_NONBLOCK), "rb", 0)
+        mouth, gate = (os.fdopen(os.open(name, os.O_RDWR), "r+b", 0) for name in names)
+        given = {"processes": processes, "receipts": str(names[0]), "gate": str(names[1]) if waiting else ""}
+        order = {"threads": 1, "delivery": "durable", "deadline": 10.0, "count": -1, "pause": 0.0, "defect": ""} | order
+        self._process.stdin.write(json.dumps({"db": str(db), "key": "5f" * 32, **given, **order}) + "\n")
+        self._process.stdin.flush()
+        pids = json.loads(self._process.stdout.readline())
+        self._crowds.append(Crowd(pids, receipts, mouth, gate))
+        return self._crowds[-1]
+
+    def end(self) -> None:
+        """Kill whoever is left."""
+        for crowd in self._crowds:
+            while crowd.pids:
+                with suppress(ProcessLookupError):
+                    crowd.kill()
+            for each in (crowd.receipts, crowd.mouth, crowd.gate):
+                each.close()
+        self._process.communicate(timeout=10)
+
+
+@pytest.fixture
+def writers(tmp_path: Path) -> Iterator[Writers]:
+    """Give the start of writers; whoever is left at the end is killed."""
+    started = Writers(tmp_path)
+    yield started
+    started.end()
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What a log holds of the receipts that were given."""
+
+    stored: int
+    """How many entries there are of uses, acknowledged or not."""
+    lost: list[str]
+    """The ids of the events that were acknowledged, and that the log does not bear out."""
+
+
+class Compare(Protocol):
+    """Hold receipts against the log."""
+
+    def __call__(self, db: Path, given: list[Written]) -> Compared:
+        """Return what was found. Fails if the chain is not whole, or an ``event_id`` is there twice."""
+        ...
+
+
+@pytest.fixture
+def compare() -> Compare:
+    """Give the comparison."""
+    return _compare
+
+
+def _compare(db: Path, given: list[Written]) -> Compared:
+    with AuditReader.open(db) as reader:
+        found = reader.verify()
+    assert found.consistent, found
+    with closing(sqlite3.connect(db)) as connection:
+        rows = connection.execute("SELECT seq, event_id, lower(hex(chain_hash)), kind FROM entry").fetchall()
+    stored = {event_id: (seq, chain_hash) for seq, event_id, chain_hash, _ in rows}
+    assert len(stored) == len(rows)
+    lost = [
+        each.event_id
+        for each in given
+        if each.event_id not in stored or (each.seq and stored[each.event_id] != (each.seq, each.chain_hash))
+    ]
+    return Compared(sum(kind == "credential_use" for *_, kind in rows), lost)
 
 
 _COLLECTED: Final = pytest.StashKey[Tally]()

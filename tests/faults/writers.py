@@ -1,0 +1,89 @@
+"""Writers to be killed. Each line on stdin is an order; as many processes are forked, and their pids are the answer.
+
+A writer records until it is killed, or as often as it is told, and writes a line for each receipt, with how long the
+call took, into the pipe that the order names. It is forked from a process that has imported everything, so that an
+instant after its birth it may be anywhere: opening, making the tables, waiting for its turn, in the commit.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+from counterfoil.audit import AuditLog
+from counterfoil.schemas import Action, Context, CredentialUse, FingerprintKey, Resource, Token
+
+
+def a_use(number: int) -> CredentialUse:
+    """Return the number-th use of a writer: of varying length, so that rows cross pages."""
+    return CredentialUse(
+        context=Context(attributes={"text": "x" * (number % 7 * 150)}),
+        token=Token(),
+        resource=Resource(uri="https://api.example/mail"),
+        action=Action(name="read_mail"),
+    )
+
+
+def record(log: AuditLog, out: int, count: int, pause: float) -> None:
+    """Record ``count`` times, or for ever; each line of the pipe is written at once, since it is short."""
+    done = 0
+    while done != count:
+        begun = time.monotonic()
+        try:
+            receipt = log.record(a_use(done))
+        except Exception as error:  # noqa: BLE001 -- the test is told, whatever it is
+            os.write(out, f"! {type(error).__name__} {error}\n".encode())
+            return
+        now = time.monotonic()
+        line = (
+            f"{os.getpid()} {receipt.seq} {receipt.event_id} {receipt.chain_hash or '-'} {now:.6f} {now - begun:.6f}\n"
+        )
+        os.write(out, line.encode())
+        done += 1
+        time.sleep(pause)
+
+
+def work(order: dict[str, Any], number: int) -> None:
+    """Open the log, wait for the word if there is to be one, record from so many threads, close."""
+    out = os.open(order["receipts"], os.O_WRONLY)
+    gate = os.open(order["gate"], os.O_RDONLY | os.O_NONBLOCK) if order["gate"] else None
+    if order["defect"] == "no lock":
+        fcntl.flock = lambda *_: None  # type: ignore[assignment]
+    key = FingerprintKey(bytes.fromhex(order["key"]))
+    with AuditLog.open(order["db"], fingerprint_key=key, delivery=order["delivery"], deadline=order["deadline"]) as log:
+        if gate is not None:
+            os.write(out, b"ready\n")
+            select.select([gate], [], [])  # until the test closes its end
+        given = (log, out, order["count"], order["pause"])
+        threads = [threading.Thread(target=record, args=given) for _ in range(1 + number % order["threads"])]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+
+def main() -> None:
+    """Take orders until stdin is closed."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever is killed is gone at once
+    for line in sys.stdin:
+        order = json.loads(line)
+        born: list[int] = []
+        for number in range(order["processes"]):
+            if not (child := os.fork()):
+                try:
+                    work(order, number)
+                finally:
+                    os._exit(0)
+            born.append(child)
+        print(json.dumps(born), flush=True)
+
+
+if __name__ == "__main__":
+    main()
