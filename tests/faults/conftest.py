@@ -155,7 +155,7 @@ class Crowd:
         """Read until ``words`` were said so often."""
         until = time.monotonic() + patience
         while self.said.count(words) < times:
-            assert not self.ended
+            assert b"!" not in self.said, self.said.decode()
             assert time.monotonic() < until, f"{words!r} was not said {times} times in {patience:.0f} s"
             self.listen(0.01)
 
@@ -170,7 +170,7 @@ class Crowd:
     def receipts_given(self) -> list[Written]:
         """Return what was acknowledged. Fails if a writer had an error."""
         lines = self.said.decode().splitlines()
-        assert not [line for line in lines if line.startswith("!")]
+        assert [line for line in lines if line.startswith("!")] == []
         told = [line.split() for line in lines if line != "ready"]
         return [Written(int(a), int(b), c, d, float(e), float(f)) for a, b, c, d, e, f in told]
 

@@ -15,10 +15,14 @@ import signal
 import sys
 import threading
 import time
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from counterfoil.audit import AuditLog
 from counterfoil.schemas import Action, Context, CredentialUse, FingerprintKey, Resource, Token
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 
 def a_use(number: int) -> CredentialUse:
@@ -32,37 +36,42 @@ def a_use(number: int) -> CredentialUse:
 
 
 def record(log: AuditLog, out: int, count: int, pause: float) -> None:
-    """Record ``count`` times, or for ever; each line of the pipe is written at once, since it is short."""
+    """Record ``count`` times, or for ever; a line of the pipe is written whole, since it is short."""
     done = 0
-    while done != count:
-        begun = time.monotonic()
-        try:
+    with telling(out):
+        while done != count:
+            begun = time.monotonic()
             receipt = log.record(a_use(done))
-        except Exception as error:  # noqa: BLE001 -- the test is told, whatever it is
-            os.write(out, f"! {type(error).__name__} {error}\n".encode())
-            return
-        now = time.monotonic()
-        line = (
-            f"{os.getpid()} {receipt.seq} {receipt.event_id} {receipt.chain_hash or '-'} {now:.6f} {now - begun:.6f}\n"
-        )
-        os.write(out, line.encode())
-        done += 1
-        time.sleep(pause)
+            now = time.monotonic()
+            said = os.getpid(), receipt.seq, receipt.event_id, receipt.chain_hash or "-", now, now - begun
+            os.write(out, " ".join(map(str, said)).encode() + b"\n")
+            done += 1
+            time.sleep(pause)
+
+
+@contextmanager
+def telling(out: int) -> Generator[None]:
+    """Tell the test of any error."""
+    try:
+        yield
+    except BaseException as error:  # noqa: BLE001 -- the test is told, whatever it is
+        os.write(out, f"! {type(error).__name__} {error}\n".encode())
 
 
 def work(order: dict[str, Any], number: int) -> None:
     """Open the log, wait for the word if there is to be one, record from so many threads, close."""
     out = os.open(order["receipts"], os.O_WRONLY)
     gate = os.open(order["gate"], os.O_RDONLY | os.O_NONBLOCK) if order["gate"] else None
-    if order["defect"] == "no lock":
-        fcntl.flock = lambda *_: None  # type: ignore[assignment]
     key = FingerprintKey(bytes.fromhex(order["key"]))
-    with AuditLog.open(order["db"], fingerprint_key=key, delivery=order["delivery"], deadline=order["deadline"]) as log:
+    given = {"delivery": order["delivery"], "deadline": order["deadline"]}
+    with telling(out), AuditLog.open(order["db"], fingerprint_key=key, **given) as log:
+        if order["defect"] == "no lock":  # from here on: without it not even the tables could be made
+            fcntl.flock = lambda *_: None  # type: ignore[assignment]
         if gate is not None:
             os.write(out, b"ready\n")
             select.select([gate], [], [])  # until the test closes its end
-        given = (log, out, order["count"], order["pause"])
-        threads = [threading.Thread(target=record, args=given) for _ in range(1 + number % order["threads"])]
+        told = (log, out, order["count"], order["pause"])
+        threads = [threading.Thread(target=record, args=told) for _ in range(1 + number % order["threads"])]
         for thread in threads:
             thread.start()
         for thread in threads:
