@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from .keeping import backup
 from .options import AsJson, Db
 
 db_app = typer.Typer(help="About the log's own file.", no_args_is_help=True, rich_markup_mode=None)
+db_app.command()(backup)
 
 
 @db_app.command()

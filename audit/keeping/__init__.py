@@ -1,0 +1,1 @@
+"""Keeping a log in order over the years: copies, check-ups, retention."""
