@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from counterfoil.exporters.filter import Filter
-    from counterfoil.exporters.sql import SqliteReader
+    from counterfoil.exporters.sql import LogReader
     from counterfoil.schemas import Entry
 
     from .review.incident import Incident
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class AuditReader:
     """An open log, for reading only."""
 
-    def __init__(self, store: SqliteReader) -> None:
+    def __init__(self, store: LogReader) -> None:
         """Use ``AuditReader.open``."""
         self._store = store
 

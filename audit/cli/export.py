@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from counterfoil.exporters import Exporter, Forwarded, Source
     from counterfoil.exporters.line_file import LineFile
     from counterfoil.exporters.position import Position
-    from counterfoil.exporters.sql import SqliteSource
+    from counterfoil.exporters.sql import LogSource
     from counterfoil.schemas import ExportFailed
 
 export_app = typer.Typer(
@@ -101,7 +101,7 @@ def text(*, db: Db = None, follow: _Follow = False) -> None:
         _run(_from_start(source), stdout, follow=follow)
 
 
-def _open(db: str | None) -> closing[SqliteSource]:
+def _open(db: str | None) -> closing[LogSource]:
     from counterfoil.audit.address import address_of
     from counterfoil.exporters.sql import open_source
 

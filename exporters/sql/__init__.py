@@ -2,9 +2,22 @@
 
 from ..pending import Pending
 from .opening import open_reader, open_source, open_writer
-from .reader import SqliteReader
-from .source import SqliteSource
+from .reader import LogReader
+from .source import LogSource
 from .sqlite import path_of
+from .sqlite_reader import SqliteReader
+from .sqlite_source import SqliteSource
 from .writer import Writer
 
-__all__ = ["Pending", "SqliteReader", "SqliteSource", "Writer", "open_reader", "open_source", "open_writer", "path_of"]
+__all__ = [
+    "LogReader",
+    "LogSource",
+    "Pending",
+    "SqliteReader",
+    "SqliteSource",
+    "Writer",
+    "open_reader",
+    "open_source",
+    "open_writer",
+    "path_of",
+]

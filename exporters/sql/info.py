@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from .reader import SqliteReader
 from .sqlite import path_of
+from .sqlite_reader import SqliteReader
 
 _FIXED = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 

@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING
 
 from counterfoil.schemas import StoreMissing
 
-from .reader import SqliteReader
-from .source import SqliteSource
 from .sqlite import path_of
+from .sqlite_reader import SqliteReader
+from .sqlite_source import SqliteSource
 from .sqlite_store import SqliteStore
 from .writer import Writer
 
 if TYPE_CHECKING:
     import os
+
+    from .reader import LogReader
+    from .source import LogSource
 
 
 def open_writer(address: str | os.PathLike[str], *, deadline: float, fingerprint_key_id: str) -> Writer:
@@ -25,12 +28,12 @@ def open_writer(address: str | os.PathLike[str], *, deadline: float, fingerprint
     return Writer(store, deadline=deadline)
 
 
-def open_reader(address: str | os.PathLike[str], *, immutable: bool = False) -> SqliteReader:
+def open_reader(address: str | os.PathLike[str], *, immutable: bool = False) -> LogReader:
     """Open a log for reading only. Raises ``ConfigurationError`` and ``StoreError``."""
     return SqliteReader(path_of(address), immutable=immutable)
 
 
-def open_source(address: str | os.PathLike[str]) -> SqliteSource:
+def open_source(address: str | os.PathLike[str]) -> LogSource:
     """Open a log for exporting. Raises ``StoreMissing`` rather than make an empty one."""
     path = path_of(address)
     if not path.exists():

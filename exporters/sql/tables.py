@@ -1,7 +1,7 @@
 """The tables of a log. Everything that a reviewer filters by is generated from the sealed body.
 
 ``entry`` holds the body and its hashes; each other column is computed by the database from ``body``, so that what is
-searched cannot disagree with what was sealed. One class serves SQLite and PostgreSQL: ``FromBody`` compiles to each.
+searched cannot disagree with what was sealed. One class serves SQLite and PostgreSQL: what it reads is in ``body``.
 """
 
 from __future__ import annotations
@@ -10,39 +10,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from sqlalchemy import BigInteger, Column, Computed, Index, Integer, LargeBinary, Table, Text, text
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.expression import ColumnElement
 from sqlmodel import Field, SQLModel
 
+from .body import FromBody
+
 if TYPE_CHECKING:
-    from sqlalchemy.sql.compiler import DDLCompiler, SQLCompiler
+    from sqlalchemy.sql.compiler import DDLCompiler
 
 SCHEMA_VERSION = 2
 """The version of these tables, kept in ``log.schema_version`` and in SQLite's ``user_version``; see ``versions``."""
 
 
 _SEQ: Any = BigInteger().with_variant(Integer, "sqlite")
-
-
-class FromBody(ColumnElement[str]):
-    """The text at the first of ``paths`` (dotted member names) that the body has."""
-
-    inherit_cache = False
-
-    def __init__(self, *paths: str) -> None:
-        self.paths = paths
-        self.type = Text()
-
-
-@compiles(FromBody, "sqlite")
-def _sqlite(element: FromBody, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ARG001 -- SQLAlchemy's signature
-    found = [f"json_extract(body, '$.{path}')" for path in element.paths]
-    return found[0] if len(found) == 1 else f"coalesce({', '.join(found)})"
-
-
-@compiles(FromBody, "postgresql")
-def _postgresql(element: FromBody, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ARG001 -- as above
-    found = [f"(body::jsonb #>> '{{{path.replace('.', ',')}}}')" for path in element.paths]
-    return found[0] if len(found) == 1 else f"coalesce({', '.join(found)})"
 
 
 class _Generated(Computed):

@@ -13,7 +13,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from counterfoil.exporters.filter import Filter
 from counterfoil.exporters.sql import SqliteReader, Writer, open_writer
-from counterfoil.exporters.sql.tables import EntryRow, FromBody, table_of
+from counterfoil.exporters.sql.body import FromBody
+from counterfoil.exporters.sql.tables import EntryRow, table_of
 from counterfoil.schemas import (
     Action,
     Agent,

@@ -1,0 +1,56 @@
+"""Reading a log in a SQLite file, opened read-only."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from .faults import translated
+from .reader import LogReader
+from .sqlite import connect_read_only, identify
+from .statements import SQLITE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .statements import Statement
+
+
+class SqliteReader(LogReader):
+    """The reading end of one SQLite log."""
+
+    dialect = SQLITE
+
+    def __init__(self, path: Path, *, immutable: bool = False) -> None:
+        """Open the log at ``path``. Raises ``StoreMissing``, ``StoreForeign``, ``StoreCorrupt``."""
+        self.path = path
+        self._turn = threading.Lock()
+        with translated(path):
+            self._connection = connect_read_only(path, immutable=immutable)
+            try:
+                log_id, self.fingerprint_key_id = identify(self._connection, path)
+            except BaseException:
+                self._connection.close()
+                raise
+        self.log_id = log_id.hex()
+
+    @property
+    def schema_version(self) -> int:
+        """The version of the log's tables, as it stands: a writer may migrate it meanwhile."""
+        return int(self.pragma("user_version"))
+
+    def pragma(self, name: str) -> Any:
+        """Return one SQLite setting as it stands, for ``db info``."""
+        return self._rows((f"PRAGMA {name}", {}), {})[0][0]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _rows(self, statement: Statement, given: dict[str, Any]) -> list[Any]:
+        written, constants = statement
+        with self._turn, translated(self.path):
+            try:
+                return self._connection.execute(written, constants | given).fetchall()
+            except (OverflowError, UnicodeEncodeError):  # such a value cannot be stored, so no row has it
+                return []
