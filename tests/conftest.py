@@ -28,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(autouse=True)
 def own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no test see, or touch, the key and the log of whoever runs it."""
-    for name in ("DB", "FINGERPRINT_KEY", "FINGERPRINT_KEY_FILE", "LOG"):
+    for name in ("DB", "FINGERPRINT_KEY", "FINGERPRINT_KEY_FILE", "SIGNING_KEY", "SIGNING_KEY_FILE", "LOG"):
         monkeypatch.delenv(f"COUNTERFOIL_{name}", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "configuration"))
 

@@ -21,7 +21,7 @@ from binascii import a2b_base64, b2a_base64
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from counterfoil.schemas import InvalidNote
+from counterfoil.schemas import InvalidNote, SigningKeyError
 from counterfoil.schemas.values import is_unicode
 
 if TYPE_CHECKING:
@@ -150,11 +150,14 @@ class Note:
         return cls("".join(f"{line}\n" for line in lines[:end]), signatures)
 
     def signed(self, signer: Signer) -> Self:
-        """Return the note with the signer's signature, which is verified first. Raises ``InvalidNote``."""
+        """Return the note with the signer's signature, which is verified first. Raises ``SigningKeyError``."""
         key, message = signer.verifier_key, self.text.encode()
         raw = signer.sign(message)
         if not key.verifies(message, raw):
-            raise InvalidNote("the signer's signature does not verify under its own verifier key")
+            raise SigningKeyError(
+                f"what signing key {key.name} signed does not verify under its own verifier key",
+                advice="The service signs with another key, or over something else than the message itself.",
+            )
         others = [each for each in self.signatures if (each.name, each.key_id) != (key.name, key.key_id)]
         return replace(self, signatures=(*others, Signature(key.name, key.key_id, raw)))
 
@@ -199,7 +202,7 @@ class Checkpoint:
         return str(self.note)
 
     def signed(self, signer: Signer) -> Self:
-        """Return the checkpoint with one more signature. Raises ``InvalidNote`` if it does not verify."""
+        """Return the checkpoint with one more signature. Raises ``SigningKeyError`` if it does not verify."""
         return replace(self, signatures=self.note.signed(signer).signatures)
 
     def checked(self, keys: Iterable[VerifierKey]) -> dict[VerifierKey, bool]:

@@ -27,7 +27,7 @@ from counterfoil.audit.integrity.note import (
     parse_checkpoints,
     pruned_origin_of,
 )
-from counterfoil.schemas import InvalidNote
+from counterfoil.schemas import InvalidNote, SigningKeyError
 
 VECTORS: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "vectors" / "signed-notes.json").read_text(encoding="utf-8")
@@ -136,7 +136,7 @@ def test_a_signer_that_signs_with_another_key_is_found_out() -> None:
     """A service that is set up with the wrong key never gets a note out."""
     signer = KeyInMemory("ours")
     signer.verifier_key = KeyInMemory("ours").verifier_key
-    with pytest.raises(InvalidNote, match="does not verify"):
+    with pytest.raises(SigningKeyError, match="does not verify"):
         Checkpoint("example.com/log", 7, bytes(32)).signed(signer)
 
 

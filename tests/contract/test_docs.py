@@ -22,8 +22,8 @@ def test_every_block_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    for variable in ("COUNTERFOIL_DB", "COUNTERFOIL_FINGERPRINT_KEY", "COUNTERFOIL_FINGERPRINT_KEY_FILE"):
-        monkeypatch.delenv(variable, raising=False)
+    for variable in ("DB", "FINGERPRINT_KEY", "FINGERPRINT_KEY_FILE", "SIGNING_KEY", "SIGNING_KEY_FILE"):
+        monkeypatch.delenv(f"COUNTERFOIL_{variable}", raising=False)
     names: dict[str, Any] = {"__name__": "page"}
     exported: list[str] = []
     for language, block in BLOCK.findall(page.read_text(encoding="utf-8")):
