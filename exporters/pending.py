@@ -10,7 +10,8 @@ class Pending:
     """An entry on its way: what the caller gives, and what the commit gives back.
 
     ``numbers`` are the producer's numbers that are accounted for if it arrives: its own and those it declares.
-    ``repeated``: the event was in the log before, and what comes back is about that first entry.
+    ``repeated``: the event was in the log before, and what comes back is about that first entry. ``until``
+    (``time.monotonic``): how long its caller waits.
     """
 
     event_id: str
@@ -22,3 +23,4 @@ class Pending:
     error: Exception | None = None
     done: bool = False
     repeated: bool = False
+    until: float = 0.0

@@ -9,6 +9,7 @@
     │   ├── OutOfDomain           a value has no exact, portable JSON form (NaN, NUL, too deep …)
     │   ├── EventTooLarge         the event is over the limit
     │   ├── EventConflict         the event_id is taken by an event with other content
+    │   ├── EntryRefused          the database has a rule that this entry breaks
     │   ├── InvalidRequest        a raw HTTP request cannot be read
     │   └── AlreadyDecided        the approval has its decision
     ├── FingerprintKeyError       the fingerprint key
@@ -122,6 +123,16 @@ class EventConflict(InputError):
     def __init__(self, event_id: str, seq: int) -> None:
         super().__init__(f"event_id {event_id} is already entry {seq}, with other content")
         self.seq = seq
+
+
+class EntryRefused(InputError):
+    """The database refuses this entry and takes others: a constraint, a trigger or an index does not allow it."""
+
+    code = "entry_refused"
+    advice = "Look at what was added to the tables of the log; Counterfoil's own take every event that it seals."
+
+    def __init__(self, rule: str) -> None:
+        super().__init__(f"the database refuses this entry ({rule})")
 
 
 class InvalidRequest(InputError):

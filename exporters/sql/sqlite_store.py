@@ -14,7 +14,7 @@ from sqlalchemy import insert
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from counterfoil.schemas import AuditTimeout, AuditUnavailable
+from counterfoil.schemas import AuditTimeout, AuditUnavailable, EntryRefused
 from counterfoil.schemas.entry import GENESIS
 
 from .chain import chained, settled, without_twins
@@ -56,25 +56,26 @@ class SqliteStore:
         self._open: _Open | None = None
         make_file(path)
         with translated(path):
-            self._open_all(fingerprint_key_id)
+            self._open_all(fingerprint_key_id, time.monotonic() + deadline)
 
-    def _open_all(self, fingerprint_key_id: str) -> _Open:
+    def _open_all(self, fingerprint_key_id: str, until: float) -> _Open:
         lock = SharedLock(self._path)
         try:
-            with lock.held(time.monotonic() + self._deadline):
-                connection = self._connect(fingerprint_key_id)
+            with lock.held(until):
+                connection = self._connect(fingerprint_key_id, until)
         except BaseException:
             lock.close()
             raise
         self._open = _Open(connection, lock, _files(*self._files))
         return self._open
 
-    def _connect(self, fingerprint_key_id: str) -> sqlite3.Connection:
+    def _connect(self, fingerprint_key_id: str, until: float) -> sqlite3.Connection:
         """Open an existing log, or make one of an empty file. Any other file is not touched."""
         if self._path.stat().st_size > 0:
-            check_file(self._path, deadline=self._deadline)
-        connection = connect(self._path, deadline=self._deadline)
+            check_file(self._path, deadline=_left(until))
+        connection = connect(self._path, deadline=_left(until))
         try:
+            connection.execute(_BUSY_TIMEOUT.format(self._deadline * 1000))
             if is_empty(connection):
                 _make_tables(connection, fingerprint_key_id)
             self.log_id, self.fingerprint_key_id = identify(connection, self._path)
@@ -92,12 +93,12 @@ class SqliteStore:
     @contextmanager
     def _transaction(self, until: float) -> Generator[sqlite3.Connection]:
         with translated(self._path):
-            opened = self._opened()
+            opened = self._opened(until)
             with opened.lock.held(until):
                 if not self._is_in_place(opened):
                     raise AuditUnavailable(f"{self.name}, or its -wal, was removed or replaced while it was in use")
                 connection = opened.connection
-                connection.execute("BEGIN IMMEDIATE")
+                self._begin(connection, until)
                 try:
                     yield connection
                     connection.execute("COMMIT")
@@ -108,9 +109,21 @@ class SqliteStore:
                 if not self._is_in_place(opened):
                     raise AuditTimeout(f"{self.name}, or its -wal, was removed or replaced during the commit")
 
-    def _opened(self) -> _Open:
+    def _begin(self, connection: sqlite3.Connection, until: float) -> None:
+        """Begin, and wait for whoever has SQLite's own lock without ours, as long as there is time."""
+        left = _left(until)
+        if left > self._deadline * _NEARLY:  # the way that costs nothing
+            connection.execute("BEGIN IMMEDIATE")
+            return
+        connection.execute(_BUSY_TIMEOUT.format(left * 1000))
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        finally:
+            connection.execute(_BUSY_TIMEOUT.format(self._deadline * 1000))
+
+    def _opened(self, until: float | None = None) -> _Open:
         # None after a fork, since a connection must not be shared.
-        return self._open or self._open_all(self.fingerprint_key_id)
+        return self._open or self._open_all(self.fingerprint_key_id, until or time.monotonic() + self._deadline)
 
     def _insert(self, connection: sqlite3.Connection, batch: list[Pending]) -> None:
         try:
@@ -119,10 +132,24 @@ class SqliteStore:
             connection.execute("ROLLBACK")
             connection.execute("BEGIN IMMEDIATE")
             firsts, twins = without_twins(batch)
-            new = [each for each in firsts if not settled(each, _stored(connection, each))]
-            connection.executemany(_INSERT, chained(new, self.log_id, *_head(connection)))
+            for each in firsts:
+                if not settled(each, _stored(connection, each)):
+                    self._insert_alone(connection, each)
             for twin in twins:
-                settled(twin, _stored(connection, twin))
+                if not settled(twin, _stored(connection, twin)):
+                    twin.error = next(each.error for each in firsts if each.event_id == twin.event_id)
+
+    def _insert_alone(self, connection: sqlite3.Connection, pending: Pending) -> None:
+        """Insert an entry of a batch in which one was refused, so that it costs none of the others their place."""
+        connection.execute("SAVEPOINT alone")
+        try:
+            connection.executemany(_INSERT, chained([pending], self.log_id, *_head(connection)))
+        except sqlite3.IntegrityError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:  # not the entry's fault, but its place's
+                raise
+            connection.execute("ROLLBACK TO alone")
+            pending.error = EntryRefused(error.sqlite_errorname)
+        connection.execute("RELEASE alone")
 
     def _is_in_place(self, opened: _Open) -> bool:
         """Notice a file that was deleted or replaced: it would take our commits with it, acknowledged and lost."""
@@ -171,6 +198,10 @@ class SqliteStore:
             self._open = None
 
 
+def _left(until: float) -> float:
+    return max(until - time.monotonic(), 0)
+
+
 def _head(connection: sqlite3.Connection) -> tuple[int, bytes]:
     found = connection.execute("SELECT seq, chain_hash FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
     return found or (0, GENESIS)
@@ -207,6 +238,9 @@ def _files(database: str, wal: str) -> _Files | None:
         return None
     return first.st_dev, first.st_ino, second.st_dev, second.st_ino
 
+
+_NEARLY = 0.95  # of the deadline: what SQLite waits for by itself
+_BUSY_TIMEOUT = "PRAGMA busy_timeout={:.0f}"
 
 _DIALECT = sqlite.dialect()
 

@@ -94,7 +94,8 @@ class Writer:
 
     def _begin_life(self) -> None:
         self._waiting: deque[Pending] = deque()
-        self._lead = threading.Lock()
+        self._lead = threading.RLock()  # reentrant, so that a thread can learn that it has the lead itself
+        self._leading = False
         self._forking = False
 
     @property
@@ -107,21 +108,29 @@ class Writer:
         """Under which key the log's fingerprints are made."""
         return self._store.fingerprint_key_id
 
-    def append(self, pending: Pending) -> None:
+    def append(self, pending: Pending, until: float | None = None) -> None:
         """Commit ``pending``, together with whatever else waits. On return it has its ``seq`` and ``chain_hash``.
 
-        Raises ``AuditUnavailable`` (nothing was written), ``AuditTimeout`` (unknown), ``EventConflict``, ``LogClosed``.
+        ``until`` (``time.monotonic``) in place of the deadline. Raises ``AuditUnavailable`` (nothing was written),
+        ``AuditTimeout`` (unknown), ``EventConflict``, ``LogClosed``.
         """
-        until = time.monotonic() + self._deadline
+        pending.until = until or time.monotonic() + self._deadline
         self._waiting.append(pending)
-        if self._lead.acquire(blocking=False) or self._lead.acquire(timeout=self._deadline):
+        try:
+            leads = self._take_lead(pending.until)
+        except BaseException:
+            self._withdraw(pending)
+            raise
+        if leads:
             try:
                 while not pending.done:
-                    self._commit_waiting(until)
+                    self._commit_waiting(pending)
             finally:
-                self._lead.release()
-        else:
-            self._withdraw(pending)
+                self._give_lead()
+        elif self._withdraw(pending):
+            raise self._busy()
+        elif not pending.done:
+            raise AuditTimeout("the deadline passed while another thread was committing this entry")
         if pending.error is not None:
             raise pending.error
 
@@ -131,31 +140,52 @@ class Writer:
         What was not written may be given again as it is: an entry that did arrive is not written twice.
         """
         until = time.monotonic() + self._deadline
-        if not self._lead.acquire(timeout=self._deadline):
+        if not self._take_lead(until):
             return _fail(batch, self._busy())
         try:
             for start in range(0, len(batch), MAX_BATCH):
                 self._commit_batch(batch[start : start + MAX_BATCH], until)
         finally:
+            self._give_lead()
+
+    def _take_lead(self, until: float) -> bool:
+        """Have the store to oneself. False at the deadline.
+
+        Raises ``AuditUnavailable`` where a thread would wait for itself: in a signal handler, or in ``__del__``, that
+        interrupted its commit.
+        """
+        if not (self._lead.acquire(blocking=False) or self._lead.acquire(timeout=max(until - time.monotonic(), 0))):
+            return False
+        if self._leading:
+            self._lead.release()
+            raise AuditUnavailable("this interrupted a commit of its own thread, for which it cannot wait")
+        self._leading = True
+        return True
+
+    def _give_lead(self) -> None:
+        try:
+            if self._closed:
+                self._store.close()
+        finally:
+            self._leading = False
             self._lead.release()
 
-    def _withdraw(self, pending: Pending) -> None:
+    def _withdraw(self, pending: Pending) -> bool:
+        """Take an entry back. False if another thread has begun to commit it."""
         try:
             self._waiting.remove(pending)
         except ValueError:
-            if not pending.done:
-                raise AuditTimeout("the deadline passed while another thread was committing this entry") from None
-        else:
-            raise self._busy()
+            return False
+        return True
 
     def _busy(self) -> AuditUnavailable:
         return AuditUnavailable(f"{self._store.name} was busy until the deadline; nothing was written")
 
-    def _commit_waiting(self, until: float) -> None:
+    def _commit_waiting(self, own: Pending) -> None:
         batch: list[Pending] = []
         while self._waiting and len(batch) < MAX_BATCH:
             batch.append(self._waiting.popleft())
-        self._commit_batch(batch, until)
+        self._commit_batch(batch or [own], own.until)  # its first leader may have been interrupted right here
 
     def _commit_batch(self, batch: list[Pending], until: float) -> None:
         for pending in batch:
@@ -163,6 +193,9 @@ class Writer:
         try:
             self._require_open()
             self._store.commit(batch, until)
+        except AuditUnavailable as error:
+            batch = self._in_time(batch, until)
+            _fail(batch, error)
         except StoreError as error:
             _fail(batch, error)
         except BaseException:
@@ -171,6 +204,13 @@ class Writer:
         finally:
             for pending in batch:
                 pending.done = True
+
+    def _in_time(self, batch: list[Pending], until: float) -> list[Pending]:
+        """Return whose time is up. Where it was the leader's that ran out, the others get a leader with more."""
+        now = time.monotonic()
+        patient = [pending for pending in batch if now >= until and pending.until > now]
+        self._waiting.extendleft(reversed(patient))
+        return [pending for pending in batch if pending not in patient] if patient else batch
 
     def _require_open(self) -> None:
         if self._closed:
@@ -181,10 +221,11 @@ class Writer:
         """Whether ``close`` was called."""
         return self._closed
 
-    def flush(self) -> None:
-        """Return when everything appended before is committed."""
-        with self._lead:
-            pass
+    def flush(self, seconds: float | None = None) -> None:
+        """Return when everything appended before is committed. Raises ``AuditTimeout`` after so many ``seconds``."""
+        if not self._take_lead(time.monotonic() + (self._deadline if seconds is None else seconds)):
+            raise AuditTimeout("the deadline passed while another thread was committing")
+        self._give_lead()
 
     def head(self) -> int:
         """Return the sequence number of the last entry, 0 for an empty log."""
@@ -220,23 +261,27 @@ class Writer:
     @contextmanager
     def _led(self) -> Generator[None]:
         """Have the store to oneself. Raises ``AuditUnavailable`` at the deadline, and ``LogClosed``."""
-        if not self._lead.acquire(timeout=self._deadline):
+        if not self._take_lead(time.monotonic() + self._deadline):
             raise self._busy()
         try:
             self._require_open()
             yield
         finally:
-            self._lead.release()
+            self._give_lead()
 
-    def close(self) -> None:
-        """Close. Later appends raise ``LogClosed``."""
-        with self._lead:
-            self._closed = True
-            self._store.close()
+    def close(self, seconds: float | None = None) -> None:
+        """Close. Later appends raise ``LogClosed``. A commit that takes longer than the deadline ends by itself."""
+        self._closed = True
+        try:
+            if self._take_lead(time.monotonic() + (self._deadline if seconds is None else seconds)):
+                self._give_lead()
+        except AuditUnavailable:  # in the middle of a commit of this very thread, which closes when it is through
+            return
 
-    def before_fork(self) -> None:
+    def before_fork(self, began: float) -> None:
         """Let a commit end: a child would have half of it, and SQLite's locks, which nobody could give up."""
-        if self._lead.acquire(blocking=False) or self._lead.acquire(timeout=self._deadline):
+        left = began + self._deadline - time.monotonic()
+        if self._lead.acquire(blocking=False) or self._lead.acquire(timeout=max(left, 0)):
             self._forking = True
 
     def after_fork_in_parent(self) -> None:
@@ -259,6 +304,12 @@ def _fail(batch: list[Pending], error: Exception) -> None:
 _writers: weakref.WeakSet[Writer] = weakref.WeakSet()
 
 
+def _before_fork() -> None:
+    began = time.monotonic()
+    for writer in list(_writers):
+        writer.before_fork(began)
+
+
 def _each(step: Callable[[Writer], None]) -> Callable[[], None]:
     def tell_all() -> None:
         for writer in list(_writers):
@@ -268,7 +319,7 @@ def _each(step: Callable[[Writer], None]) -> Callable[[], None]:
 
 
 os.register_at_fork(
-    before=_each(Writer.before_fork),
+    before=_before_fork,
     after_in_parent=_each(Writer.after_fork_in_parent),
     after_in_child=_each(Writer.after_fork_in_child),
 )

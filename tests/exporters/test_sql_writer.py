@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from threading import Event
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from counterfoil.exporters.sql import Writer, open_writer
+from counterfoil.exporters.sql import Pending, Writer, open_writer
 from counterfoil.exporters.sql.sqlite import SharedLock
 from counterfoil.exporters.sql.writer import SavedCheckpoint
 from counterfoil.schemas import (
@@ -20,6 +23,7 @@ from counterfoil.schemas import (
     AuditUnavailable,
     Context,
     CredentialUse,
+    EntryRefused,
     EventConflict,
     LogClosed,
     Resource,
@@ -157,6 +161,153 @@ def test_threads_do_not_wait_beyond_the_deadline(address: Path, seal: Seal, coun
     writer.append(seal())
     assert count_chained() == 1
     writer.close()
+
+
+@pytest.mark.parametrize("patience", [0.3, 1.0])
+def test_two_locks_share_one_deadline(address: Path, seal: Seal, patience: float) -> None:
+    """Whoever waits for the turn first, and for SQLite's own lock then, waits no longer than told in all."""
+    writer = open_writer(address, deadline=patience, fingerprint_key_id="00000000")
+    writer.append(seal())
+    foreign = sqlite3.connect(address, isolation_level=None)
+    foreign.execute("BEGIN IMMEDIATE")
+    with ThreadPoolExecutor(1) as pool:
+        with _turn_taken(address):
+            waiting = pool.submit(_waited, writer, seal())
+            time.sleep(patience / 2)
+        assert patience * 0.9 <= waiting.result() <= patience * 1.2 + 0.1
+    foreign.execute("ROLLBACK")
+    foreign.close()
+    writer.append(seal())
+    writer.close()
+
+
+def _waited(writer: Writer, pending: Pending) -> float:
+    """Return how long it took until the store was called unavailable, in seconds."""
+    began = time.monotonic()
+    with pytest.raises(AuditUnavailable):
+        writer.append(pending)
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize("defect", [False, True])
+def test_an_impatient_leader_costs_the_others_no_time(
+    defect: bool,  # noqa: FBT001 -- pytest gives it by name
+    address: Path,
+    seal: Seal,
+    count_chained: Callable[[], int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An entry in the batch of a leader whose time runs out waits on until its own does, under another leader.
+
+    The seeded defect fails the whole batch together.
+    """
+    if defect:
+        monkeypatch.setattr(Writer, "_in_time", _all_of_it)
+    writer = open_writer(address, deadline=20, fingerprint_key_id="00000000")
+    batch = [seal() for _ in range(3)]
+    with ThreadPoolExecutor(4) as pool:
+        with _turn_taken(address):
+            first = pool.submit(writer.append, seal(), time.monotonic() + 0.2)  # leads alone
+            time.sleep(0.1)
+            second = pool.submit(writer.append, batch[0], time.monotonic() + 0.4)  # leads the rest after it
+            time.sleep(0.02)
+            others = [pool.submit(writer.append, pending) for pending in batch[1:]]
+            assert isinstance(first.exception(), AuditUnavailable)
+            assert isinstance(second.exception(), AuditUnavailable)
+        failed = [future.exception() for future in others]
+    assert (failed == [None, None]) == (not defect)
+    assert count_chained() == (0 if defect else 2)
+    writer.close()
+
+
+def _all_of_it(_: object, batch: list[Pending], _until: float) -> list[Pending]:
+    return batch
+
+
+def test_a_thread_does_not_wait_for_itself(
+    connections: Connections, address: Path, seal: Seal, count_chained: Callable[[], int]
+) -> None:
+    """A signal handler that interrupts a commit is told at once; its thread goes on, and then closes the log for it."""
+    writer = open_writer(address, deadline=20, fingerprint_key_id="00000000")
+    told: list[float] = []
+
+    def interrupt(statement: str) -> None:
+        if statement == "COMMIT" and not told:
+            told.append(_waited(writer, seal()))
+            writer.close()
+
+    connections.writing[0].set_trace_callback(interrupt)
+    writer.append(seal())
+    assert told[0] < 1
+    with pytest.raises(LogClosed):
+        writer.append(seal())
+    assert count_chained() == 1
+
+
+def test_an_entry_whose_leader_vanished_is_committed(
+    writer: Writer, seal: Seal, count_chained: Callable[[], int]
+) -> None:
+    """An interrupt that takes an entry off the queue and leaves it there: its own caller commits it."""
+    pending, inner = seal(), cast("Any", writer)
+    waiting = inner._waiting
+
+    class Losing(deque[Pending]):
+        def append(self, _: Pending) -> None:
+            pass
+
+    inner._waiting = Losing()
+    writer.append(pending)
+    inner._waiting = waiting
+    assert (pending.seq, count_chained()) == (1, 1)
+
+
+def test_a_long_commit_does_not_keep_anybody(address: Path, seal: Seal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a disk does not answer, flushing, closing and forking end in time, and the log closes afterwards."""
+    writer = open_writer(address, deadline=0.3, fingerprint_key_id="00000000")
+    store = cast("Any", writer)._store
+    answers, commit = Event(), store.commit
+
+    def slow(batch: list[Pending], until: float) -> None:
+        answers.wait(20)
+        commit(batch, until)
+
+    monkeypatch.setattr(store, "commit", slow)
+    with ThreadPoolExecutor(1) as pool:
+        leading = pool.submit(writer.append, seal())
+        time.sleep(0.05)
+        began = time.monotonic()
+        with pytest.raises(AuditTimeout):
+            writer.flush(0.2)
+        writer.close(0.2)
+        writer.before_fork(time.monotonic())
+        writer.after_fork_in_parent()
+        assert 0.6 <= time.monotonic() - began < 1.5
+        with pytest.raises(AuditUnavailable):
+            writer.append(seal())
+        answers.set()
+        leading.result()
+    assert store._open is None
+
+
+def test_a_poison_entry_costs_only_itself(
+    writer: Writer, address: Path, seal: Seal, count_chained: Callable[[], int]
+) -> None:
+    """What a rule of the database refuses is refused alone, with its twins; the rest of the batch is written."""
+    outside = sqlite3.connect(address)
+    outside.execute(
+        "CREATE TRIGGER picky BEFORE INSERT ON entry WHEN json_extract(NEW.body, '$.action.name') = 'poison' "
+        "BEGIN SELECT RAISE(ABORT, 'no'); END"
+    )
+    outside.close()
+    poison, good = _use("poison"), _use("read_mail")
+    batch = [seal(), seal(poison), seal(poison), seal(good), seal(good), seal()]
+    writer.append_all(batch)
+    errors = [type(pending.error) for pending in batch]
+    assert errors == [type(None), EntryRefused, EntryRefused, type(None), type(None), type(None)]
+    assert [batch[each].seq for each in (0, 3, 4, 5)] == [1, 2, 2, 3]
+    with pytest.raises(EntryRefused, match="SQLITE_CONSTRAINT_TRIGGER"):
+        writer.append(seal(poison))
+    assert count_chained() == 3
 
 
 def test_leaves_come_in_order_and_page_by_page(writer: Writer, seal: Seal, monkeypatch: pytest.MonkeyPatch) -> None:
