@@ -24,15 +24,17 @@ from counterfoil.schemas import Agent, AssertedBy, CustodyStore, Isolation, KeyC
 
 from ..instrument.httpx2 import AsyncAuditTransport
 from ..instrument.mcp_client import call_tool
-from ..log import AuditLog
 from .certificates import Identity
 from .possession import DpopAuth, ProofKey
+from .receipts import WitnessedLog
 from .role import end_with_parent, read_brief
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
     from counterfoil.schemas import Approval
+
+    from ..log import AuditLog
 
     Credential = dict[str, str] | DpopAuth
 
@@ -211,7 +213,7 @@ def main() -> None:
     end_with_parent()
     with (
         Path(brief["trace"]).open("w", encoding="utf-8") as file,
-        AuditLog.open(brief["db"], approval_policy=policy) as log,
+        WitnessedLog.open_for(brief, approval_policy=policy) as log,
         log.scope(agent=AGENT, key_custody=CUSTODY),
     ):
         keep_tool_trace(file)

@@ -20,13 +20,13 @@ from counterfoil.schemas import BindingMethod, Check, CheckId, CheckOutcome, Tok
 
 from ..capture import TokenFacts
 from ..instrument.asgi import AuditMiddleware
-from ..log import AuditLog
 from ..proof.issuer_keys import KeySource
 from ..proof.nonce import ServerNonces
 from ..proof.possession import Dpop
 from ..proof.resource_server import ResourceServer
 from .certificates import Identity
 from .issuer import fetch_keys
+from .receipts import WitnessedLog
 from .role import read_brief, serve
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from ..instrument.inbound import InboundUse
+    from ..log import AuditLog
 
 NAME: Final = "demo-api"
 
@@ -124,7 +125,7 @@ def build(log: AuditLog, brief: dict[str, Any]) -> ASGIApp:
 def main() -> None:
     """Play the API."""
     brief = read_brief()
-    with AuditLog.open(brief["db"]) as log:
+    with WitnessedLog.open_for(brief) as log:
         serve(build(log, brief), brief, Identity.of(brief))
 
 

@@ -37,13 +37,15 @@ from counterfoil.schemas import (
 
 from ..capture import TokenFacts
 from ..instrument.asgi_scope import Surroundings
-from ..log import AuditLog
 from ..proof.dpop import inspect_dpop
 from .certificates import Identity
+from .receipts import WitnessedLog
 from .role import read_brief, serve
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+
+    from ..log import AuditLog
 
 _LIFETIME: Final = 300
 _NO_STORE: Final = {"Cache-Control": "no-store"}
@@ -156,7 +158,7 @@ def _issued(
 def main() -> None:
     """Play the authorization server."""
     brief = read_brief()
-    with AuditLog.open(brief["db"]) as log:
+    with WitnessedLog.open_for(brief) as log:
         serve(AuthorizationServer(log, brief).app, brief, Identity.of(brief))
 
 

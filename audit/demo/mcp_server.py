@@ -22,14 +22,16 @@ from ..instrument.httpx2 import AsyncAuditTransport
 from ..instrument.mcp_jwt import JwtTokenVerifier
 from ..instrument.mcp_server import audited_app
 from ..instrument.mcp_verifier import AuditTokenVerifier
-from ..log import AuditLog
 from .certificates import Identity
 from .issuer import fetch_keys
 from .possession import DpopAuth, ProofKey
+from .receipts import WitnessedLog
 from .role import read_brief, serve
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    from ..log import AuditLog
 
 SERVER: Final = Agent(id="mail-mcp", name="Mail tools")
 SCOPE: Final = "tools:call"
@@ -89,7 +91,7 @@ def main() -> None:
         required_scopes=[SCOPE],
         validate_token_resource=True,
     )
-    with AuditLog.open(brief["db"]) as log:
+    with WitnessedLog.open_for(brief) as log:
         checking = JwtTokenVerifier(brief["issuer"], fetch_keys(brief))
         verifier = AuditTokenVerifier(checking, auth, basis=Basis.VERIFIED_JWT, name="mail-mcp")
         server: MCPServer[Any] = MCPServer("mail-mcp", token_verifier=verifier, auth=auth, log_level="WARNING")

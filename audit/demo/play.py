@@ -33,8 +33,10 @@ class Secrets:
     session: str = field(default_factory=_new, repr=False)
 
 
-def play(db: Path, tool_trace: Path, given: Secrets | None = None) -> None:
+def play(db: Path, tool_trace: Path, given: Secrets | None = None, *, receipts: int | None = None) -> None:
     """Play it all, recording into a new log at ``db``; the agent's tool trace is left at ``tool_trace``.
+
+    Each receipt is written to the descriptor ``receipts``, if there is one, as soon as it is given.
 
     Raises ``ConfigurationError`` if there is a file already (what is played does not belong among real records),
     ``StoreError`` if there can be no log, ``CounterfoilError`` if a process fails. None is left in any case.
@@ -42,7 +44,7 @@ def play(db: Path, tool_trace: Path, given: Secrets | None = None) -> None:
     if db.exists():
         raise ConfigurationError("there is a file of this name already", advice="Name a new file for the demo's log.")
     held, authority = given or Secrets(), Authority()
-    with Stage() as stage, listen() as for_authorization_server, listen() as for_api, listen() as for_mcp:
+    with Stage(receipts) as stage, listen() as for_authorization_server, listen() as for_api, listen() as for_mcp:
         places = {
             "issuer": url_of(for_authorization_server),
             "api": url_of(for_api),
@@ -50,7 +52,7 @@ def play(db: Path, tool_trace: Path, given: Secrets | None = None) -> None:
         }
 
         def told(name: str, **more: Any) -> dict[str, Any]:
-            return {"db": str(db), **places, **authority.issue(name).brief(), **more}
+            return {"db": str(db), "receipts": receipts, **places, **authority.issue(name).brief(), **more}
 
         clients = _clients(held, places)
         stage.start("authorization_server", told("authorization-server", clients=clients), for_authorization_server)

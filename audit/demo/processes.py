@@ -51,7 +51,9 @@ class Role:
 class Stage:
     """Starts roles, waits for them, and ends those that are left. Use it as a context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, receipts: int | None = None) -> None:
+        """Every role inherits the descriptor ``receipts``."""
+        self._receipts = () if receipts is None else (receipts,)
         self._roles: list[Role] = []
 
     def start(self, name: str, brief: dict[str, Any], listening: socket.socket | None = None) -> Role:
@@ -64,7 +66,7 @@ class Stage:
             stdin=subprocess.PIPE,
             stdout=said,
             stderr=said,
-            pass_fds=descriptors,
+            pass_fds=(*descriptors, *self._receipts),
             start_new_session=True,
         )
         role = Role(name, process, said)

@@ -138,7 +138,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Ran]:
     """Play once, as a user does, keeping the log."""
     world = World(tmp_path_factory.mktemp("played"), secrets.token_hex(8))
-    return world, world.run("demo", "--db", "demo.db")
+    return world, world.run("demo", "--db", "demo.db", "--receipts", "receipts.jsonl")
 
 
 @pytest.fixture(scope="module")
@@ -367,6 +367,26 @@ def test_verify_passes(played: tuple[World, Ran], answers: Answers) -> None:
     assert found["chain_hash"] in played[1].out
 
 
+def test_every_receipt_is_borne_out(played: tuple[World, Ran]) -> None:
+    """What ``--receipts`` wrote down names entries that are there, with the chain hash that they have."""
+    world, _ran = played
+    lines = (world.folder / "receipts.jsonl").read_text("utf-8").splitlines()
+    given = {(each["seq"], each["event_id"], each["chain_hash"]) for each in map(json.loads, lines)}
+    with contextlib.closing(sqlite3.connect(world.folder / "demo.db")) as connection:
+        stored = set(connection.execute("SELECT seq, event_id, lower(hex(chain_hash)) FROM entry WHERE kind != 'log'"))
+    assert given == stored
+
+
+def test_receipts_overwrite_no_file(tmp_path: Path) -> None:
+    """A file that is there already is refused before anything is played, and left as it was."""
+    file = tmp_path / "receipts"
+    file.write_bytes(b"mine")
+    with pytest.raises(ConfigurationError, match=r"FileExistsError"):
+        demo(db=str(tmp_path / "demo.db"), keep=False, receipts=str(file))
+    assert file.read_bytes() == b"mine"
+    assert not (tmp_path / "demo.db").exists()
+
+
 def test_a_raw_token_finds_its_entries(known: tuple[World, Ran, Held]) -> None:
     """Whoever finds a credential gives it on stdin, and sees where it was used."""
     world, _ran, (_client_secret, _mcp_client_secret, api_key, *_others) = known
@@ -448,9 +468,10 @@ def test_the_search_would_find_a_leak(
 
 
 def test_without_a_name_nothing_is_kept(world: World) -> None:
-    """A log that nobody named is gone afterwards, and the story says how to keep one."""
-    ran = world.run("demo")
+    """A log that nobody named is gone afterwards, and the story says how to keep one; receipts can go to stdout."""
+    ran = world.run("demo", "--receipts", "-")
     assert ran.code == 0, ran.err
+    assert ran.out.count('{"log_id": ') > 90
     assert "counterfoil demo --db demo.db" in ran.out
     assert world.left_behind() == []
     assert [path.name for path in world.folder.iterdir()] == ["tmp"]
