@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import os
 import secrets
 import weakref
@@ -33,7 +34,7 @@ from .use import Use, use_fields
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from counterfoil.exporters.sql import Writer
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         Binding,
         Context,
         KeyedDigest,
+        LogEvent,
         Proof,
         Resource,
         SignerProcess,
@@ -282,6 +284,14 @@ class AuditLog:
         """Write a gap entry for queued calls whose entries were refused. Raises ``StoreError``."""
         self._life.loss(loss)
 
+    def prune(self, told: LogEvent, first: int, last: int, count: int) -> Receipt:
+        """Remove ``count`` bodies from entry ``first`` to ``last``, and record what is told of it, in one transaction.
+
+        For ``keeping.retention``, which makes it an entry that verifies. Raises ``StoreError``: nothing was removed.
+        """
+        pending = contextvars.Context().run(self._seal, told)
+        return self._commit(pending, told.context.event_id, lambda it: self._writer.prune(it, first, last, count))
+
     def _asking(self, tool: str, arguments: Mapping[str, Any], asked: Asked) -> ApprovalRequest:
         requirement = asked.get("requirement") or required(self._approval_policy, tool, arguments)
         return ApprovalRequest(self, question_of(tool, arguments, self.fingerprint_key, requirement, asked))
@@ -324,9 +334,9 @@ class AuditLog:
             raise
         return Pending(body["context"]["event_id"], sealed, leaf_hash(sealed), [*raised, number])
 
-    def _commit(self, pending: Pending, event_id: uuid.UUID) -> Receipt:
+    def _commit(self, pending: Pending, event_id: uuid.UUID, write: Callable[[Pending], None] | None = None) -> Receipt:
         try:
-            self._writer.append(pending)
+            (write or self._writer.append)(pending)
         except BaseException:
             self._producer.declare_later(pending.numbers)
             raise

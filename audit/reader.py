@@ -55,6 +55,10 @@ class AuditReader:
         """Return one entry, or None."""
         return self._store.entry(seq)
 
+    def is_pruned(self, seq: int) -> bool:
+        """Whether the body of this entry was removed: see ``keeping.retention``."""
+        return self._store.is_pruned(seq)
+
     def find(self, wanted: Filter, *, limit: int | None = None) -> Iterator[Entry]:
         """Yield the entries that match ``wanted``, in the order in which they were recorded."""
         return self._store.find(wanted, limit=limit)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from .keeping import backup
+from .keeping import backup, retain
 from .options import AsJson, Db
 
 db_app = typer.Typer(help="About the log's own file.", no_args_is_help=True, rich_markup_mode=None)
-db_app.command()(backup)
+for command in (backup, retain):
+    db_app.command()(command)
 
 
 @db_app.command()

@@ -11,6 +11,8 @@ from .options import AsJson, Db
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from counterfoil.audit.keeping.retention import Retention
+
 
 def backup(
     to: Annotated[str, typer.Argument(help="The new file.", show_default=False)],
@@ -38,6 +40,54 @@ def backup(
         return
     typer.echo(plain(f"{made.path}: entries 1 to {made.entries}, consistent, {made.bytes:,} bytes"))
     typer.echo(f"log {made.log_id}, head {made.chain_hash}")
+
+
+def retain(
+    before: Annotated[str, typer.Option("--before", help="An RFC 3339 time.", show_default=False)],
+    db: Db = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Remove what some destination has not received.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove the bodies of entries that were recorded before a time.
+
+    Their hashes stay, so that the log still verifies, and so does what the log tells of itself. What is removed is
+    signed for with the key of COUNTERFOIL_SIGNING_KEY or COUNTERFOIL_SIGNING_KEY_FILE. Exits 1 if a reader keeps some
+    of it in the database's -wal.
+    """
+    import dataclasses
+    import json
+
+    from counterfoil.audit.keeping import retention
+
+    from .options import moment_in
+    from .progress import progress
+
+    with progress("removing", 100) as told:
+        moment = moment_in(before)
+        found = retention.retain(db, before=moment, dry_run=dry_run, force=force, on_progress=_percent(told))
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(found)))
+    else:
+        _print_retention(found)
+    if not dry_run and not found.purged:
+        typer.echo(
+            "Somebody reads the log, so its -wal may still hold some of what was removed. Run this again afterwards.",
+            err=True,
+        )
+        raise typer.Exit(1)
+
+
+def _print_retention(found: Retention) -> None:
+    from .render import plain
+
+    if not found.count:
+        typer.echo("nothing is that old")
+        return
+    done = "removed" if found.removed else "would be removed"
+    typer.echo(f"{found.count:,} bodies of entries {found.first} to {found.last} {done}; their hashes stay")
+    for name, seq in found.lagging.items():
+        typer.echo(plain(f"{name} has entries up to {seq} only"))
 
 
 def _percent(told: Callable[[int], None]) -> Callable[[int, int], None]:

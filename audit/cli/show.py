@@ -24,8 +24,10 @@ def show(
 
     with AuditReader.open(db) as reader:
         entry = reader.entry(seq)
+        pruned = entry is None and reader.is_pruned(seq)
     if entry is None:
-        typer.echo(f"there is no entry {seq}", err=True)
+        gone = f"entry {seq} was pruned: its body was removed, its hashes stay"
+        typer.echo(gone if pruned else f"there is no entry {seq}", err=True)
         raise typer.Exit(1)
     if as_json:
         print_lines([entry])

@@ -8,9 +8,21 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from counterfoil.schemas import Entry
+from counterfoil.schemas.entry import GENESIS
 
 from ..reach import Holder, Numbered
-from .statements import select_entries, select_head, select_holders, select_numbered, select_stored
+from .statements import (
+    select_about_others,
+    select_cursors,
+    select_entries,
+    select_first_recorded_since,
+    select_head,
+    select_holders,
+    select_last_pruned,
+    select_numbered,
+    select_pruned,
+    select_stored,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,6 +104,31 @@ class LogReader(ABC):
             if len(page) < _ROWS:
                 return
             start = page[-1][0] + 1
+
+    def last_pruned(self) -> tuple[int, bytes]:
+        """Return ``(seq, chain_hash)`` of the last entry whose body was removed, those before the first if none was."""
+        found = self._rows(select_last_pruned(self.dialect), {}) if self.schema_version > 1 else []
+        return (found[0][0], found[0][1]) if found else (0, GENESIS)
+
+    def is_pruned(self, seq: int) -> bool:
+        """Whether the body of this entry was removed."""
+        return self.schema_version > 1 and bool(self._rows(select_pruned(self.dialect), {"seq": seq}))
+
+    def prunable(self, since: str) -> tuple[int, int, int]:
+        """Return how many bodies can be removed, and the first and last of their entries.
+
+        They are those before the first entry that was recorded at ``since`` (as the log writes times) or later, without
+        what the log tells of itself.
+        """
+        after, _ = self.last_pruned()
+        young = self._rows(select_first_recorded_since(self.dialect), {"since": since, "after": after})
+        between = {"first": after + 1, "last": young[0][0] - 1 if young else self.head()}
+        count, first, last = self._rows(select_about_others(self.dialect), between)[0]
+        return count, first or 0, last or 0
+
+    def cursors(self) -> dict[str, int]:
+        """Return how far each export destination has come, by its name."""
+        return dict(self._rows(select_cursors(self.dialect), {}))
 
     def holders(self, *, token: str | None = None, key: str | None = None) -> list[Holder]:
         """Return who used a credential, or else a key, by what agents recorded; in the order of their first use."""

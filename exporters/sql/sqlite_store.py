@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sqlalchemy import insert
 from sqlalchemy.dialects import sqlite
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ..pending import Pending
 
 _Files: TypeAlias = tuple[int, int, int, int]
+
+_PATIENCE_MS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,24 @@ class SqliteStore:
         with self._transaction(until) as connection:
             connection.execute(_SAVE_CHECKPOINT, checkpoint)
 
+    def prune(self, pending: Pending, first: int, last: int, count: int, until: float) -> None:
+        """Remove ``count`` bodies and store ``pending``, which tells of it, in one transaction."""
+        with self._transaction(until) as connection:
+            for statement in (_KEEP_HASHES, _REMOVE_BODIES):
+                if connection.execute(statement, (first, last)).rowcount != count:
+                    raise AuditUnavailable(f"{self.name}: somebody else prunes these entries; nothing was removed")
+            connection.executemany(_INSERT, chained([pending], self.log_id, *_head(connection)))
+
+    def purge(self, until: float) -> bool:
+        """Empty the -wal, where removed bodies may still stand. False if somebody reads from it."""
+        with translated(self._path):
+            opened = self._opened()
+            with opened.lock.held(until):
+                opened.connection.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
+                (busy, _, _) = opened.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                opened.connection.execute(f"PRAGMA busy_timeout={int(self._deadline * 1000)}")
+        return not busy
+
     def adopt_key(self, fingerprint_key_id: str) -> None:
         """From now on the log's fingerprints are made with another key."""
         with self._transaction(time.monotonic() + self._deadline) as connection:
@@ -252,6 +272,11 @@ _LEAVES = (
     "SELECT seq, leaf_hash FROM entry WHERE seq > ? UNION ALL SELECT seq, leaf_hash FROM pruned WHERE seq > ? "
     "ORDER BY seq LIMIT ?"
 )
+_KEEP_HASHES = (
+    "INSERT INTO pruned (seq, leaf_hash, chain_hash) SELECT seq, leaf_hash, chain_hash FROM entry "
+    "WHERE seq BETWEEN ? AND ? AND kind IS NOT 'log'"
+)
+_REMOVE_BODIES = "DELETE FROM entry WHERE seq BETWEEN ? AND ? AND kind IS NOT 'log'"
 _LAST_CHECKPOINT = "SELECT size, note, frontier FROM checkpoint ORDER BY size DESC LIMIT 1"
 _SAVE_CHECKPOINT = (
     "INSERT INTO checkpoint (size, note, frontier) VALUES (?, ?, ?) "

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from counterfoil.schemas.events import EVENT_TYPES
 
 from .body import BodyBytes, ChecksEndedSo, FromBody, HasAudience, NumberFromBody
-from .tables import EntryRow, PrunedRow, table_of
+from .tables import CursorRow, EntryRow, PrunedRow, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +38,7 @@ stated."""
 
 _entry = table_of(EntryRow)
 _pruned = table_of(PrunedRow)
+_cursor = table_of(CursorRow)
 
 
 @cache
@@ -67,6 +68,42 @@ def select_stored(dialect: Any, *, pruned: bool = True) -> Statement:
         without = select(_pruned.c.seq, null(), _pruned.c.leaf_hash, _pruned.c.chain_hash)
         every = union_all(every, without.where(_pruned.c.seq >= bindparam("start")))
     return _written(every.order_by(text("seq")).limit(bindparam("size")), dialect)
+
+
+@cache
+def select_last_pruned(dialect: Any) -> Statement:
+    """Ask for the last entry whose body was removed: its number and its chain hash."""
+    return _written(select(_pruned.c.seq, _pruned.c.chain_hash).order_by(_pruned.c.seq.desc()).limit(1), dialect)
+
+
+@cache
+def select_first_recorded_since(dialect: Any) -> Statement:
+    """Ask for the first entry after ``after`` that was recorded at ``since`` or later, or does not say when."""
+    recorded = FromBody("context.recorded_at")
+    young = or_(recorded >= bindparam("since", type_=Text()), recorded.is_(None))
+    found = select(_entry.c.seq).where(_entry.c.seq > bindparam("after"), young)
+    return _written(found.order_by(_entry.c.seq).limit(1), dialect)
+
+
+@cache
+def select_about_others(dialect: Any) -> Statement:
+    """Ask how many entries from ``first`` to ``last`` are not about the log itself, and for the first and last."""
+    found = select(func.count(), func.min(_entry.c.seq), func.max(_entry.c.seq)).where(
+        _entry.c.seq.between(bindparam("first"), bindparam("last")), _entry.c.kind.is_distinct_from("log")
+    )
+    return _written(found, dialect)
+
+
+@cache
+def select_pruned(dialect: Any) -> Statement:
+    """Ask what stayed of the pruned entry ``seq``."""
+    return _written(select(*_pruned.c).where(_pruned.c.seq == bindparam("seq")), dialect)
+
+
+@cache
+def select_cursors(dialect: Any) -> Statement:
+    """Ask how far each export destination has come."""
+    return _written(select(_cursor.c.name, _cursor.c.seq).order_by(_cursor.c.name), dialect)
 
 
 @cache

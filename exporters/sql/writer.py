@@ -68,6 +68,18 @@ class Store(Protocol):
         """Store a checkpoint, in place of one of the same size."""
         ...
 
+    def prune(self, pending: Pending, first: int, last: int, count: int, until: float) -> None:
+        """Remove the bodies of ``count`` entries and store ``pending``, which tells of it, in one transaction.
+
+        They are those from ``first`` to ``last`` but for what the log tells of itself. Their hashes stay. Raises
+        ``AuditUnavailable`` if there are more or fewer of them.
+        """
+        ...
+
+    def purge(self, until: float) -> bool:
+        """Remove what still stands of pruned bodies beside the table. False if somebody reads it."""
+        ...
+
     def adopt_key(self, fingerprint_key_id: str) -> None:
         """From now on the log's fingerprints are made with another key."""
         ...
@@ -252,6 +264,18 @@ class Writer:
         until = time.monotonic() + self._deadline
         with self._led():
             self._store.save_checkpoint(checkpoint, until)
+
+    def prune(self, pending: Pending, first: int, last: int, count: int) -> None:
+        """Remove ``count`` bodies from ``first`` to ``last``, and commit ``pending``, which tells of it, with that."""
+        until = time.monotonic() + self._deadline
+        with self._led():
+            self._store.prune(pending, first, last, count, until)
+
+    def purge(self) -> bool:
+        """Remove what still stands of pruned bodies beside the table. False if somebody reads it: try again."""
+        until = time.monotonic() + self._deadline
+        with self._led():
+            return self._store.purge(until)
 
     def adopt_key(self, fingerprint_key_id: str) -> None:
         """From now on the log's fingerprints are made with another key."""
