@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from .address import address_of
-from .integrity.verify import Verification, verify_chain
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
     from types import TracebackType
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from counterfoil.exporters.sql import LogReader
     from counterfoil.schemas import Entry
 
+    from .integrity.verdict import Verification
     from .review.incident import Incident
 
 
@@ -73,9 +73,36 @@ class AuditReader:
 
         return gather_incident(self._store, subject, since=since, until=until)
 
-    def verify(self, *, on_progress: Callable[[int], None] | None = None) -> Verification:
-        """Check chain and sequence of the whole log, streaming."""
-        return verify_chain(self._store.stored(), self.log_id, on_progress=on_progress)
+    def verify(
+        self,
+        *,
+        keys: Iterable[str | os.PathLike[str]] = (),
+        witnesses: Iterable[str | os.PathLike[str]] = (),
+        log_id: str | None = None,
+        deep: bool = False,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> Verification:
+        """Check the whole log, streaming, and say what is proven: consistent, signed, witnessed, complete.
+
+        ``keys`` are verifier keys (C2SP vkeys) or files of them, ``witnesses`` files of checkpoints, receipts, exported
+        lines or spans; ``log_id`` says which log this must be. ``deep`` has the database examined, too. A verdict that
+        failed is returned, not raised. Raises ``ConfigurationError`` for a key or witness that cannot be used.
+        """
+        from .integrity.anchors import is_running, read_keys, read_witnesses
+        from .integrity.verify import verify_rows
+
+        return verify_rows(
+            self._store.stored(),
+            self.log_id,
+            expected_log_id=log_id,
+            checkpoints=self._store.checkpoints(),
+            keys=read_keys(keys),
+            witnesses=read_witnesses(witnesses, self.log_id),
+            pruned_leaves=self._store.pruned_leaves,
+            is_running=is_running,
+            deep=self._store.irregularities() if deep else None,
+            on_progress=on_progress,
+        )
 
     def close(self) -> None:
         """Close."""

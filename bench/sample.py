@@ -82,9 +82,11 @@ def full_log(path: Path, entries: int) -> None:
     seq, head = connection.execute("SELECT seq, chain_hash FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
     (sample,) = connection.execute("SELECT body FROM entry WHERE kind = 'credential_use'").fetchone()
     body = json.loads(sample)
+    counted = body["context"]["producer"]["seq"]
     rows: list[tuple[int, str, bytes, bytes]] = []
     for number in range(entries):
         body["context"]["event_id"] = str(new_event_id())
+        body["context"]["producer"]["seq"] = counted + 1 + number
         body["token"]["fingerprint"] = TOKENS[number % len(TOKENS)]
         text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         leaf = leaf_hash(text.encode())

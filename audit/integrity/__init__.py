@@ -1,5 +1,7 @@
 """Whether a log still says what was recorded."""
 
-from .verify import Verification, verify_chain
+from .verdict import State, Verdict, Verification
+from .verify import verify_rows
+from .witness import Witnesses
 
-__all__ = ["Verification", "verify_chain"]
+__all__ = ["State", "Verdict", "Verification", "Witnesses", "verify_rows"]

@@ -1,94 +1,209 @@
-"""Verifying a log: pure, without input or output, from the stored rows alone.
+"""Verifying a log: pure, without input or output, from the stored rows and from what is given from outside alone.
 
-The rules, each with the change that it shows:
+The rules, each with the attack that it stops. *Consistent*, by the file alone:
 
-1. The first entry is the log's own creation and names this ``log_id``: rows of another log are not this log's.
+1. The first entry is the log's own creation and names this ``log_id``: rows of another log, rows put before the first.
 2. Sequence numbers run from 1 without a hole or a repetition: a deleted, inserted or reordered row.
 3. ``leaf_hash`` is the hash of the body as it is stored: an edited body, to the byte.
 4. ``chain_hash`` follows from ``log_id``, ``seq``, the previous ``chain_hash`` and ``leaf_hash``: an edited hash.
+5. Each checkpoint in the file is of this log and of these entries: a rewrite that left the checkpoints as they were, a
+   checkpoint of another log, rows cut from the end while checkpoints of them stayed.
+6. A row without a body was pruned by an entry whose signed note names exactly these leaves: bodies that somebody took
+   away, or exchanged together with their hashes, under the name of pruning.
 
-What this cannot show: rows cut from the end, and a rewrite of everything from some row on by somebody who can write
-to the file. Only a head that is kept elsewhere shows those; receipts and exported spans carry it.
+*Signed*, by keys from outside:
+
+7. Signatures count under a key that was given, and under a successor that an entry named and an earlier counting key
+   signed; where keys were given and nothing is signed with one, it failed: signatures stripped, or made with a key of
+   the attacker's own. Without a given key, the log's own word for its key is checked and never believed.
+8. What was signed must be these entries: any rewrite before the last checkpoint that the attacker left in place.
+
+*Witnessed*, by what was kept elsewhere: the rules of ``witness``. They stop the thief of a signing key, too.
+
+*Complete*, by the producers' numbers: the rules of ``producers``. They show what was never written.
+
+What none of it shows: what a producer did not record or recorded wrongly, and, beyond the reach that each verdict
+states, rows cut from the end or rewritten by somebody who can write the file.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from counterfoil.schemas.entry import GENESIS
+from .chain import Chain
+from .facts import log_event, told
+from .merkle import CompactRange
+from .producers import Producers
+from .pruning import Prunings
+from .signatures import Signatures
+from .verdict import State, Verdict, Verification
+from .witness import Witnesses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from .chain import Row
+    from .facts import Process
+    from .note import VerifierKey
+    from .pruning import PrunedLeaves
+    from .signatures import Stored
+
+_PAGE: Final = 500  # rows at once: these stay in the processor's cache from one check to the next
 _STEP: Final = 10_000
+_NEVER: Final = 2**63
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """What was found. ``consistent`` is the verdict on chain and sequence; the others say how far it reaches."""
-
-    log_id: str
-    """Which log, 32 hex digits."""
-    consistent: bool
-    """Whether every row up to the last is as it was sealed."""
-    entries: int
-    """How many entries were good, counted from the first."""
-    chain_hash: str
-    """The head of the chain at the last good entry, 64 hex digits: compare it with a receipt or a span."""
-    first_bad_seq: int | None = None
-    """The first entry that is not as it was sealed, or is missing."""
-    problem: str | None = None
-    """What is wrong there."""
-
-
-def verify_chain(
-    rows: Iterable[tuple[int, bytes | None, bytes, bytes]],
+def verify_rows(  # noqa: PLR0913 -- one keyword a source of what is checked
+    rows: Iterable[Row],
     log_id: str,
     *,
+    expected_log_id: str | None = None,
+    checkpoints: Iterable[Stored] = (),
+    keys: Sequence[VerifierKey] = (),
+    witnesses: Witnesses | None = None,
+    pruned_leaves: PrunedLeaves | None = None,
+    is_running: Callable[[Process], bool] = lambda _process: False,
+    deep: Iterable[str] | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Verification:
     """Check every row ``(seq, body, leaf_hash, chain_hash)`` in order, and stop at the first that is bad.
 
-    ``on_progress`` is told the number of good entries now and then. Memory does not grow with the log.
+    ``expected_log_id`` is the log that it has to be. ``checkpoints`` are those in the file, in order of size, none
+    younger than the rows. ``keys`` and ``witnesses`` come from outside. ``pruned_leaves`` gives ``(seq, leaf_hash)`` of
+    the pruned rows between two numbers. ``is_running`` tells which processes may still write. ``deep`` are the faults
+    that the database itself found; None: nobody looked. ``on_progress`` is told the number of good entries now and
+    then. Memory does not grow with the log.
     """
-    sha256 = hashlib.sha256
-    prefix = b"counterfoil/1\x00" + bytes.fromhex(log_id)
-    expected, head = 1, GENESIS
-    for seq, body, leaf, chain in rows:
-        problem = None
-        if seq != expected:
-            problem = "the entry is missing" if seq > expected else "the sequence number is repeated or below 1"
-        elif body is None:
-            problem = "the body was removed"
-        elif leaf != sha256(b"\x00" + body).digest():
-            problem = "the body is not the one that was sealed"
-        elif chain != sha256(prefix + seq.to_bytes(8, "big") + head + leaf).digest():
-            problem = "the chain hash does not follow from the entry before"
-        elif seq == 1 and not _is_creation(body, log_id):
-            problem = "the log does not begin with its own creation"
-        if problem:
-            return _bad(log_id, expected - 1, head, min(seq, expected), problem)
-        head = chain
-        expected += 1
-        if on_progress and seq % _STEP == 0:
-            on_progress(seq)
-    if expected == 1:
-        return _bad(log_id, 0, head, 1, "the log does not begin with its own creation")
-    return Verification(log_id, consistent=True, entries=expected - 1, chain_hash=head.hex())
+    verifier = _Verifier(log_id, checkpoints, keys, witnesses or Witnesses(log_id))
+    rows, step = iter(rows), _STEP
+    while verifier.chain.broken is None and (page := list(islice(rows, _PAGE))):
+        verifier.take(page)
+        if on_progress and verifier.chain.entries >= step:
+            on_progress(verifier.chain.entries)
+            step = verifier.chain.entries + _STEP
+    if expected_log_id not in {None, log_id}:
+        verifier.chain.broken = 1, "this is another log than the one that was asked for"
+    return verifier.end(pruned_leaves, is_running, deep)
 
 
-def _bad(log_id: str, entries: int, head: bytes, seq: int, problem: str) -> Verification:
-    return Verification(
-        log_id, consistent=False, entries=entries, chain_hash=head.hex(), first_bad_seq=seq, problem=problem
-    )
+class _Verifier:
+    """Everything that is checked while the rows pass by."""
+
+    def __init__(
+        self, log_id: str, checkpoints: Iterable[Stored], keys: Sequence[VerifierKey], witnesses: Witnesses
+    ) -> None:
+        self._log_id = log_id
+        self.chain = Chain(log_id)
+        self._producers = Producers()
+        self._signatures = Signatures(log_id, keys)
+        self._prunings = Prunings(log_id)
+        self._witnesses = witnesses
+        self._tree = CompactRange()
+        self._stored = _Ahead(iter(checkpoints))
+        self._seen = _Ahead((size, "") for size in witnesses.roots)
+
+    def take(self, page: Sequence[Row]) -> None:
+        """Check the next rows: the chain first, and of those that hold everything else."""
+        rows = self.chain.take(page)
+        own = [
+            (seq, event, body)
+            for seq, body, _, _ in rows
+            if body is not None and body.startswith(b'{"change":') and (event := log_event(body))
+        ]
+        self._producers.take(rows)
+        for seq, event, body in own:
+            found = told(body)
+            self._producers.hear(seq, event, found.producer if found else None)
+            self._signatures.hear(seq, event)
+            self._prunings.hear(seq, event)
+        self._prunings.take(rows)
+        self._witnesses.take(rows)
+        self._grow(rows)
+
+    def _grow(self, rows: Sequence[Row]) -> None:
+        """Take the leaves into the tree, and stop at each size at which somebody has a root."""
+        done, before = 0, self._tree.size
+        last = before + len(rows)
+        while self._stored.size <= last or self._seen.size <= last:
+            size = min(self._stored.size, self._seen.size)
+            if size > before + done:
+                self._tree.extend([row[2] for row in rows[done : size - before]])
+                done = size - before
+            root = self._tree.root() if size == self._tree.size else b""
+            while self._stored.size == size:
+                self._signatures.check(*self._stored.take(), root)
+            while self._seen.size == size:
+                self._witnesses.check_root(self._seen.take()[0], root)
+        if done < len(rows) and not (self._stored.ended and self._seen.ended):
+            self._tree.extend([row[2] for row in rows[done:]])
+
+    def end(
+        self,
+        pruned_leaves: PrunedLeaves | None,
+        is_running: Callable[[Process], bool],
+        deep: Iterable[str] | None,
+    ) -> Verification:
+        """Say what was found."""
+        self.chain.end()
+        chain, signatures = self.chain, self._signatures
+        while not self._stored.ended:
+            signatures.check_beyond(*self._stored.take(), chain.entries)
+        database = _database(deep, chain.entries)
+        if chain.broken:
+            complete = Verdict(State.UNKNOWN, chain.entries, "nothing after the last good entry was looked at")
+        else:
+            complete = self._producers.verdict(chain.entries, is_running)
+        return Verification(
+            self._log_id,
+            chain.entries,
+            chain.head.hex(),
+            consistent=self._consistent(pruned_leaves, database),
+            signed=signatures.verdict(chain.entries),
+            witnessed=self._witnesses.verdict(chain.entries),
+            complete=complete,
+            deep=database,
+        )
+
+    def _consistent(self, pruned_leaves: PrunedLeaves | None, database: Verdict) -> Verdict:
+        entries = self.chain.entries
+        bad = self.chain.broken or self._signatures.disagreement
+        bad = bad or self._prunings.problem(pruned_leaves, self._signatures.keys)
+        if bad:
+            return Verdict(State.FAILED, min(entries, bad[0] - 1), bad[1], bad[0])
+        if database.state is State.FAILED:
+            return Verdict(State.FAILED, entries, database.words)
+        return Verdict(State.PROVEN, entries, f"chain and sequence hold{self._prunings.words()}")
 
 
-def _is_creation(body: bytes, log_id: str) -> bool:
-    try:
-        event = json.loads(body)
-        return (event["kind"], event["change"], event["log_id"]) == ("log", "created", log_id)
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return False
+class _Ahead:
+    """The checkpoints that are still to come, with a look at the size of the next."""
+
+    def __init__(self, checkpoints: Iterator[Stored]) -> None:
+        self._checkpoints = checkpoints
+        self._next = next(checkpoints, None)
+
+    @property
+    def ended(self) -> bool:
+        return self._next is None
+
+    @property
+    def size(self) -> int:
+        """The size of the next; where there is none, more than any."""
+        return self._next[0] if self._next else _NEVER
+
+    def take(self) -> Stored:
+        """Return the next."""
+        if self._next is None:
+            raise StopIteration
+        taken, self._next = self._next, next(self._checkpoints, None)
+        return taken
+
+
+def _database(problems: Iterable[str] | None, entries: int) -> Verdict:
+    if problems is None:
+        return Verdict(State.NOT_ASKED, 0, "the database itself was not examined")
+    found = list(islice(problems, 3))
+    if found:
+        return Verdict(State.FAILED, 0, "; ".join(found))
+    return Verdict(State.PROVEN, entries, "the database is whole, and its columns and indexes say what the bodies say")

@@ -13,14 +13,17 @@ from counterfoil.schemas.entry import GENESIS
 from ..reach import Holder, Numbered
 from .statements import (
     select_about_others,
+    select_checkpoints,
     select_cursors,
     select_entries,
     select_first_recorded_since,
     select_head,
     select_holders,
+    select_last_checkpoint,
     select_last_pruned,
     select_numbered,
     select_pruned,
+    select_pruned_leaves,
     select_stored,
 )
 
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from .statements import Statement
 
 _PAGE: Final = 500
-_ROWS: Final = 2000
+_ROWS: Final = 500  # as many as verification looks at together: they stay in the processor's cache
 
 
 class LogReader(ABC):
@@ -129,6 +132,23 @@ class LogReader(ABC):
     def cursors(self) -> dict[str, int]:
         """Return how far each export destination has come, by its name."""
         return dict(self._rows(select_cursors(self.dialect), {}))
+
+    def checkpoints(self) -> Iterator[tuple[int, str | bytes]]:
+        """Yield ``(size, note)`` of every checkpoint that is there when the first is asked for, in order of size."""
+        start, last = -(2**63), self._rows(select_last_checkpoint(self.dialect), {})[0][0]
+        while page := self._rows(select_checkpoints(self.dialect), {"start": start, "last": last, "size": _ROWS}):
+            yield from page
+            start = page[-1][0] + 1
+
+    def pruned_leaves(self, first: int, last: int) -> Iterator[tuple[int, bytes]]:
+        """Yield ``(seq, leaf_hash)`` of every pruned entry from one number to another, in order."""
+        while page := self._rows(select_pruned_leaves(self.dialect), {"first": first, "last": last, "size": _ROWS}):
+            yield from page
+            first = page[-1][0] + 1
+
+    def irregularities(self) -> list[str] | None:
+        """Return what is wrong with the database itself, in words; None where it cannot be examined."""
+        return None
 
     def holders(self, *, token: str | None = None, key: str | None = None) -> list[Holder]:
         """Return who used a credential, or else a key, by what agents recorded; in the order of their first use."""

@@ -43,6 +43,13 @@ class SqliteReader(LogReader):
         """Return one SQLite setting as it stands, for ``db info``."""
         return self._rows((f"PRAGMA {name}", {}), {})[0][0]
 
+    def irregularities(self) -> list[str] | None:
+        """Return what is wrong with the database itself, in words, whatever the chain says of its entries."""
+        from .examination import irregularities
+
+        with self._turn, translated(self.path):
+            return irregularities(self._connection)
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from sqlalchemy import ColumnElement, Text, bindparam, case, func, null, or_, select, text, union_all
+from sqlalchemy import ColumnElement, LargeBinary, Text, bindparam, case, cast, func, null, or_, select, text, union_all
 from sqlalchemy.dialects import postgresql, sqlite
 
 from counterfoil.schemas.events import EVENT_TYPES
 
 from .body import BodyBytes, ChecksEndedSo, FromBody, HasAudience, NumberFromBody
-from .tables import CursorRow, EntryRow, PrunedRow, table_of
+from .tables import CheckpointRow, CursorRow, EntryRow, PrunedRow, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +39,7 @@ stated."""
 _entry = table_of(EntryRow)
 _pruned = table_of(PrunedRow)
 _cursor = table_of(CursorRow)
+_checkpoint = table_of(CheckpointRow)
 
 
 @cache
@@ -95,6 +96,21 @@ def select_about_others(dialect: Any) -> Statement:
 
 
 @cache
+def select_last_checkpoint(dialect: Any) -> Statement:
+    """Ask for the largest size that has a checkpoint, 0 where there is none."""
+    return _written(select(func.coalesce(func.max(_checkpoint.c.size), 0)), dialect)
+
+
+@cache
+def select_checkpoints(dialect: Any) -> Statement:
+    """Ask for the checkpoints of sizes from ``start`` to ``last``, ``size`` of them. A note may be no text."""
+    note: ColumnElement[Any] = _checkpoint.c.note
+    note = cast(note, LargeBinary) if dialect is SQLITE else note
+    found = select(_checkpoint.c.size, note).where(_checkpoint.c.size.between(bindparam("start"), bindparam("last")))
+    return _written(found.order_by(_checkpoint.c.size).limit(bindparam("size")), dialect)
+
+
+@cache
 def select_pruned(dialect: Any) -> Statement:
     """Ask what stayed of the pruned entry ``seq``."""
     return _written(select(*_pruned.c).where(_pruned.c.seq == bindparam("seq")), dialect)
@@ -104,6 +120,15 @@ def select_pruned(dialect: Any) -> Statement:
 def select_cursors(dialect: Any) -> Statement:
     """Ask how far each export destination has come."""
     return _written(select(_cursor.c.name, _cursor.c.seq).order_by(_cursor.c.name), dialect)
+
+
+@cache
+def select_pruned_leaves(dialect: Any) -> Statement:
+    """Ask for the leaf hashes of the pruned entries from ``first`` to ``last``, ``size`` of them."""
+    found = select(_pruned.c.seq, _pruned.c.leaf_hash).where(
+        _pruned.c.seq.between(bindparam("first"), bindparam("last"))
+    )
+    return _written(found.order_by(_pruned.c.seq).limit(bindparam("size")), dialect)
 
 
 @cache

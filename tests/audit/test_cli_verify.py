@@ -33,21 +33,24 @@ def damaged(log: AuditLog, a_use: MakeUse, address: Path) -> int:
 
 
 def test_a_log_that_holds(log: AuditLog, a_use: MakeUse, run: Run) -> None:
-    """Consistent, how far, the head to compare, and what this does not prove."""
+    """Four verdicts, how far each reaches, the head to compare, and what this does not prove."""
     receipt = log.record(a_use())
+    log.close()
     ended = run("verify")
     assert (ended.code, ended.err) == (0, "")
-    assert "consistent: yes, entries 1 to 3" in ended.out
-    assert f"log {receipt.log_id}, head {receipt.chain_hash}" in ended.out
-    assert "unanchored" in ended.out
-    assert json.loads(run("verify", "--json").out) == {
-        "log_id": receipt.log_id,
-        "consistent": True,
-        "entries": 3,
-        "chain_hash": receipt.chain_hash,
-        "first_bad_seq": None,
-        "problem": None,
-        "anchored": False,
+    assert "consistent: yes, entries 1 to 4: chain and sequence hold." in ended.out
+    assert "signed: unanchored: no key was given" in ended.out
+    assert "witnessed: unanchored: no witness was given" in ended.out
+    assert "complete: yes, up to entry 4: every number that 1 process counted is in the log" in ended.out
+    assert f"log {receipt.log_id}, head " in ended.out
+    found = json.loads(run("verify", "--json").out)
+    assert (found["log_id"], found["entries"], found["failed"]) == (receipt.log_id, 4, [])
+    assert {name: found[name]["state"] for name in ("consistent", "signed", "witnessed", "complete", "deep")} == {
+        "consistent": "proven",
+        "signed": "unanchored",
+        "witnessed": "unanchored",
+        "complete": "proven",
+        "deep": "not asked",
     }
 
 
@@ -55,10 +58,31 @@ def test_an_altered_byte_is_named(damaged: int, run: Run) -> None:
     """Exit code 1, and the number of the entry, in words and as JSON."""
     ended = run("verify")
     assert (ended.code, ended.err) == (1, "")
-    assert f"consistent: no. Entry {damaged}: the body is not the one that was sealed." in ended.out
-    assert f"Entries 1 to {damaged - 1} hold." in ended.out
+    assert f"consistent: NO, entry {damaged}: the body is not the one that was sealed." in ended.out
     found = json.loads(run("verify", "--json").out)
-    assert (found["consistent"], found["first_bad_seq"], found["entries"]) == (False, damaged, damaged - 1)
+    assert (found["consistent"]["state"], found["consistent"]["first_bad"]) == ("failed", damaged)
+    assert (found["entries"], found["failed"]) == (damaged - 1, ["consistent"])
+
+
+@pytest.mark.parametrize(
+    ("required", "code"),
+    [
+        (["complete"], 0),
+        (["consistent,complete"], 0),
+        (["signed"], 1),
+        (["witnessed"], 1),
+        (["complete", "signed,witnessed"], 1),
+        (["sealed"], 2),
+        ([""], 2),
+        (["signed,"], 2),
+    ],
+)
+def test_what_is_required_must_be_proven(required: list[str], code: int, log: AuditLog, run: Run) -> None:
+    """Unanchored passes unless it is required; a word that means nothing is wrong use."""
+    log.close()
+    ended = run("verify", *(each for word in required for each in ("--require", word)))
+    assert ended.code == code
+    assert ("required and not proven: signed" in ended.out) == ("signed" in ",".join(required) and code == 1)
 
 
 @pytest.mark.parametrize(("statement", "seq"), [("DELETE FROM entry WHERE seq = 2", 2), ("DELETE FROM entry", 1)])
@@ -70,8 +94,8 @@ def test_a_missing_row_is_named(statement: str, seq: int, log: AuditLog, address
     connection.close()
     ended = run("verify")
     assert ended.code == 1
-    assert f"Entry {seq}:" in ended.out
-    assert ("No entry before it holds." in ended.out) == (seq == 1)
+    assert f"consistent: NO, entry {seq}:" in ended.out
+    assert f"at entry {seq - 1}" in ended.out
 
 
 class _Terminal:

@@ -417,7 +417,7 @@ def test_tampering_shows(played: tuple[World, Ran], tampering: str, tmp_path: Pa
     ran = world.run("verify", "--db", str(tmp_path / "tampered.db"), "--json")
     assert ran.err == ""
     found = json.loads(ran.out)
-    assert (ran.code, found["consistent"], found["first_bad_seq"]) == (1, False, seq)
+    assert (ran.code, found["consistent"]["state"], found["consistent"]["first_bad"]) == (1, "failed", seq)
 
 
 def test_no_secret_is_anywhere(known: tuple[World, Ran, Held], leaks: Callable[..., list[str]]) -> None:

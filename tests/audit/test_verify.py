@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counterfoil.audit import AuditLog, AuditReader
-from counterfoil.audit.integrity import Verification, verify_chain
+from counterfoil.audit.integrity import State, Verification, verify_rows
 from counterfoil.exporters.filter import Filter
 from counterfoil.schemas import StoreError
 from counterfoil.schemas.entry import GENESIS, chain_hash, leaf_hash
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _ENTRIES = 8
 _LOG_ID = "ab" * 16
-Row = tuple[int, bytes, bytes, bytes]
+Row = tuple[int, bytes | None, bytes, bytes]
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def _verified(address: Path) -> Verification:
 def test_a_log_as_it_was_written(closed: Path) -> None:
     """All entries hold, and the head is the one that the last entry has."""
     found = _verified(closed)
-    assert (found.consistent, found.entries, found.first_bad_seq, found.problem) == (True, _ENTRIES, None, None)
+    assert (found.consistent.state, found.entries, found.first_bad_seq) == (State.PROVEN, _ENTRIES, None)
     with AuditReader.open(closed) as reader:
         last = reader.entry(_ENTRIES)
         assert last is not None
@@ -152,8 +152,8 @@ def test_any_single_byte_of_any_row(data: st.DataObject, many_rows: list[Row]) -
     changed[place] ^= data.draw(st.integers(1, 255), label="difference")
     columns[part] = bytes(changed)
     seq, body, leaf, chain = columns
-    found = verify_chain([*many_rows[:at], (seq, body, leaf, chain), *many_rows[at + 1 :]], _LOG_ID)
-    assert (found.consistent, found.first_bad_seq, found.entries) == (False, seq, at)
+    found = verify_rows([*many_rows[:at], (seq, body, leaf, chain), *many_rows[at + 1 :]], _LOG_ID)
+    assert (found.consistent.state, found.first_bad_seq, found.entries) == (State.FAILED, seq, at)
 
 
 @settings(max_examples=60, deadline=None)
@@ -162,14 +162,14 @@ def test_any_change_of_order(data: st.DataObject, many_rows: list[Row]) -> None:
     """Rows left out, repeated or moved are found; only cutting rows off the end is not (see below)."""
     rows = data.draw(st.lists(st.sampled_from(many_rows), max_size=len(many_rows) + 3))
     beginning = rows == many_rows[: len(rows)] and rows != []
-    assert verify_chain(rows, _LOG_ID).consistent == beginning
+    assert bool(verify_rows(rows, _LOG_ID).consistent) == beginning
 
 
 @pytest.fixture(scope="module")
 def many_rows() -> list[Row]:
     """Make a chain of thirty rows, without a store."""
     rows = _chain(30)
-    assert verify_chain(rows, _LOG_ID).consistent
+    assert verify_rows(rows, _LOG_ID).consistent
     return rows
 
 
@@ -188,7 +188,7 @@ def test_what_the_chain_alone_cannot_show(closed: Path) -> None:
     head = _verified(closed).chain_hash
     _tamper(closed, "DELETE FROM entry WHERE seq > 5")
     found = _verified(closed)
-    assert (found.consistent, found.entries) == (True, 5)
+    assert (found.consistent.state, found.entries) == (State.PROVEN, 5)
     assert found.chain_hash != head
 
 
@@ -217,9 +217,9 @@ def test_a_log_begins_with_its_own_creation(body: bytes) -> None:
     """A first entry that is anything else is refused, however well its hashes hold, and however strange it is."""
     leaf = leaf_hash(body)
     row = (1, body, leaf, chain_hash(bytes.fromhex(_LOG_ID), 1, GENESIS, leaf))
-    found = verify_chain([row], _LOG_ID)
-    assert (found.consistent, found.first_bad_seq, found.problem) == (
-        False,
+    found = verify_rows([row], _LOG_ID)
+    assert (found.consistent.state, found.first_bad_seq, found.problem) == (
+        State.FAILED,
         1,
         "the log does not begin with its own creation",
     )
@@ -227,13 +227,13 @@ def test_a_log_begins_with_its_own_creation(body: bytes) -> None:
 
 def test_nothing_is_not_consistent() -> None:
     """An empty log proves nothing: it has lost its creation."""
-    assert not verify_chain([], _LOG_ID).consistent
+    assert not verify_rows([], _LOG_ID).consistent
 
 
 def test_progress_is_told() -> None:
     """Whoever waits hears every 10,000 entries how far it is."""
     told: list[int] = []
-    assert verify_chain(_chain(20_000), _LOG_ID, on_progress=told.append).entries == 20_000
+    assert verify_rows(_chain(20_000), _LOG_ID, on_progress=told.append).entries == 20_000
     assert told == [10_000, 20_000]
 
 
@@ -258,4 +258,4 @@ def test_a_copy_that_was_made_under_load_verifies(log: AuditLog, address: Path, 
     with closing(sqlite3.connect(address)) as live, closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
         live.backup(copy)
     found = _verified(tmp_path / "copy.db")
-    assert (found.consistent, found.entries) == (True, 7)
+    assert (found.consistent.state, found.entries) == (State.PROVEN, 7)
