@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from counterfoil.schemas import ConfigurationError
 
@@ -13,3 +14,10 @@ def address_of(address: str | os.PathLike[str] | None) -> str:
     if not found:
         raise ConfigurationError("no log is named", advice="Give an address, or set COUNTERFOIL_DB=audit.db.")
     return found
+
+
+def file_of(address: str) -> Path | None:
+    """Return the file of a log, None for one on a server. Raises ``ConfigurationError``."""
+    from counterfoil.exporters.sql import path_of
+
+    return None if address.startswith("postgresql") else path_of(address)

@@ -22,9 +22,11 @@ from counterfoil.schemas.entry import leaf_hash, sealed_bytes
 from counterfoil.schemas.part import complete_parts
 from counterfoil.schemas.values import rfc3339
 
-from .address import address_of
+from .address import address_of, file_of
 from .approval import ApprovalRequest, call_digest, judged, judged_use, question_of, required
 from .fingerprint_key import load_fingerprint_key
+from .integrity.checkpoints import Checkpointer
+from .integrity.note import origin_of
 from .log_life import LogLife
 from .producer import Producer
 from .queued import QUEUE_BYTES, QUEUE_ENTRIES, QueuedDelivery, backlog_for
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     )
 
     from .approval import ApprovalPolicy, Asked
+    from .integrity.signing_key import SigningKey
     from .queued import Delivery, Loss
     from .redaction import Redactor
     from .sealing import Taken
@@ -63,7 +66,12 @@ class AuditLog:
     scope = staticmethod(scope)
 
     def __init__(
-        self, writer: Writer, key: FingerprintKey, redactor: Redactor, approval_policy: ApprovalPolicy | None
+        self,
+        writer: Writer,
+        key: FingerprintKey,
+        redactor: Redactor,
+        approval_policy: ApprovalPolicy | None,
+        checkpointer: Checkpointer,
     ) -> None:
         """Use ``AuditLog.open``."""
         self._writer = writer
@@ -71,6 +79,7 @@ class AuditLog:
         self._approval_policy = approval_policy
         self._log_id = writer.log_id.hex()
         self._life = LogLife(self._log_id, self._record_durably)
+        self._checkpointer = checkpointer
         self._queue: QueuedDelivery | None = None
         self.fingerprint_key = key
         self.begin_producing()
@@ -86,6 +95,7 @@ class AuditLog:
         approval_policy: ApprovalPolicy | None = None,
         deadline: float = 2.0,
         accept_new_key: bool = False,
+        signing_key: SigningKey | None = None,
         delivery: Delivery = "durable",
         queue_entries: int = QUEUE_ENTRIES,
         queue_bytes: int = QUEUE_BYTES,
@@ -94,21 +104,27 @@ class AuditLog:
 
         ``approval_policy`` says which calls need an approval; each use is recorded with what it said, also one for
         which nobody asked. ``deadline`` in seconds bounds every wait. ``accept_new_key`` goes on under another
-        fingerprint key, and records it. With ``delivery="queued"`` an entry is accepted into a queue of at most
-        ``queue_entries`` and ``queue_bytes``, and written behind the caller: a crash loses what is in the queue.
+        fingerprint key, and records it. ``signing_key``, or that of the environment, signs the checkpoints; without one
+        they are unsigned. With ``delivery="queued"`` an entry is accepted into a queue of at most ``queue_entries`` and
+        ``queue_bytes``, and written behind the caller: a crash loses what is in the queue.
 
-        Raises ``KeyMismatch``, ``InvalidKey``, ``ConfigurationError`` and ``StoreError``.
+        Raises ``KeyMismatch``, ``InvalidKey``, ``SigningKeyError``, ``ConfigurationError`` and ``StoreError``.
         """
         from counterfoil.exporters.sql import open_writer
 
+        from .integrity.signing_key import signing_key_for
         from .redaction import Redactor
 
         backlog = backlog_for(delivery, queue_entries, queue_bytes)
         key = fingerprint_key or load_fingerprint_key()
-        writer = open_writer(address_of(address), deadline=deadline, fingerprint_key_id=key.key_id)
+        found = address_of(address)
+        signer = signing_key_for(file_of(found), signing_key, deadline)
+        writer = open_writer(found, deadline=deadline, fingerprint_key_id=key.key_id)
         try:
-            log = cls(writer, key, redactor or Redactor(), approval_policy)
-            log._life.opening(writer, key.key_id, accept_new_key=accept_new_key)
+            checkpointer = Checkpointer(writer, origin_of(writer.log_id.hex()), signer, deadline=deadline)
+            log = cls(writer, key, redactor or Redactor(), approval_policy, checkpointer)
+            log._life.opening(writer, key.key_id, checkpointer, accept_new_key=accept_new_key)
+            checkpointer.opened()
         except BaseException:
             writer.close()
             raise
@@ -241,6 +257,7 @@ class AuditLog:
                 self._queue.close()
         finally:
             self._life.closing()
+            self._checkpointer.closing()
             self._writer.close()
 
     def __enter__(self) -> Self:
@@ -254,6 +271,7 @@ class AuditLog:
     def begin_producing(self) -> None:
         """Count from 1, as a producer of its own: when the log is opened, and in a forked child."""
         self._life.begin()
+        self._checkpointer.begin()
         self._producer = Producer()
         if self._queue is not None:
             self._queue.begin_life()
@@ -279,6 +297,7 @@ class AuditLog:
             elif isinstance(pending.error, InputError):  # a gap entry will tell of its own number
                 self._producer.declare_later(pending.numbers[:-1])
         self._life.lost_outcomes()
+        self._checkpointer.after(max(pending.seq for pending in group))
 
     def tell_loss(self, loss: Loss) -> None:
         """Write a gap entry for queued calls whose entries were refused. Raises ``StoreError``."""
@@ -343,6 +362,7 @@ class AuditLog:
         if pending.repeated:
             self._producer.declare_later(pending.numbers)
         self._life.lost_outcomes()
+        self._checkpointer.after(pending.seq)
         return Receipt(self._log_id, pending.seq, event_id, pending.chain_hash.hex())
 
 

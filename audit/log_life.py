@@ -33,6 +33,19 @@ class KeyedStore(Protocol):
         ...
 
 
+class Signing(Protocol):
+    """What the life of a log tells of its signing key."""
+
+    @property
+    def verification_key(self) -> str | None:
+        """The public half of the key, if there is one."""
+        ...
+
+    def is_signed_by_another(self) -> bool:
+        """Whether the last checkpoint was signed, and not with this key."""
+        ...
+
+
 class LogLife:
     """The entries of one log about itself. They belong to no scope and no trace."""
 
@@ -47,10 +60,11 @@ class LogLife:
         self._counting = threading.Lock()
         self._lost_outcomes = 0
 
-    def opening(self, store: KeyedStore, key_id: str, *, accept_new_key: bool) -> None:
-        """Tell that the log was opened under this key, and before that, if it is so, that it begins.
+    def opening(self, store: KeyedStore, key_id: str, signing: Signing, *, accept_new_key: bool) -> None:
+        """Tell that the log was opened under these keys, and before that, if it is so, that it begins.
 
-        Raises ``KeyMismatch`` and ``StoreError``.
+        A signing key other than the one that signed last is told of by an entry of its own. Raises ``KeyMismatch`` and
+        ``StoreError``.
         """
         stored = store.fingerprint_key_id
         if key_id != stored and not accept_new_key:
@@ -64,7 +78,12 @@ class LogLife:
         if key_id != stored:
             self._tell(LogEvent(change=LogChange.KEY_ROTATED, log_id=self._log_id, fingerprint_key_id=key_id))
             store.adopt_key(key_id)
-        self._tell(LogEvent(change=LogChange.OPENED, log_id=self._log_id, fingerprint_key_id=key_id))
+        key = signing.verification_key
+        if signing.is_signed_by_another():
+            self._tell(LogEvent(change=LogChange.SIGNING_KEY_ROTATED, log_id=self._log_id, verification_key=key))
+        self._tell(
+            LogEvent(change=LogChange.OPENED, log_id=self._log_id, fingerprint_key_id=key_id, verification_key=key)
+        )
 
     def closing(self) -> None:
         """Tell that the log is closed, if that can be."""

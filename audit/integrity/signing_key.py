@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import threading
 from binascii import a2b_base64, b2a_base64
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self, cast
@@ -101,9 +102,28 @@ class SigningKey:
             kind = f"a {type(signature).__name__} where bytes belong"
         raise SigningKeyError(f"the callback of signing key {self.verifier_key.name} did not sign: {kind}")
 
-    def require_signature(self) -> None:
-        """Sign a text that is no checkpoint. Raises ``SigningKeyError`` if that does not verify."""
-        _PROBE.signed(self)
+    def require_signature(self, deadline: float) -> None:
+        """Sign a text that is no checkpoint, within ``deadline`` seconds. Raises ``SigningKeyError`` if that fails."""
+        if not self.may_block:
+            _PROBE.signed(self)
+            return
+        refused: list[SigningKeyError] = []
+
+        def probe() -> None:
+            try:
+                _PROBE.signed(self)
+            except SigningKeyError as error:
+                refused.append(error)
+
+        thread = threading.Thread(target=probe, name="counterfoil-signing-key", daemon=True)
+        thread.start()
+        thread.join(deadline)
+        if thread.is_alive():
+            raise SigningKeyError(
+                f"the callback of signing key {self.verifier_key.name} did not answer in {deadline:g} s"
+            )
+        if refused:
+            raise refused[0]
 
     def require_apart_from(self, database: Path) -> None:
         """Raise ``SigningKeyError`` if the key lies in the folder of the database, whose reader would have both."""
@@ -133,6 +153,19 @@ def load_signing_key() -> SigningKey | None:
     if named := os.environ.get(f"{_VARIABLE}_FILE"):
         return SigningKey.from_file(named)
     return None
+
+
+def signing_key_for(database: Path | None, given: SigningKey | None, deadline: float) -> SigningKey | None:
+    """Return the key that a log is to be signed with, ``given`` or the environment's, once it is known to be fit.
+
+    ``database`` is the log's file, if it is one. Raises ``SigningKeyError``.
+    """
+    key = given or load_signing_key()
+    if key is not None:
+        if database is not None:
+            key.require_apart_from(database)
+        key.require_signature(deadline)
+    return key
 
 
 def make_key_file(path: Path, name: str) -> SigningKey:

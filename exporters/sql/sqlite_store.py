@@ -22,7 +22,7 @@ from .faults import translated
 from .sqlite import APPLICATION_ID, SharedLock, check_file, connect, identify, is_empty, make_file
 from .tables import SCHEMA_VERSION, TABLES, EntryRow, table_of
 from .versions import migrate
-from .writer import SavedCheckpoint
+from .writer import SIGNED_NOTE, SavedCheckpoint
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -168,15 +168,17 @@ class SqliteStore:
         with translated(self._path):
             return self._opened().connection.execute(_LEAVES, (seq, seq, limit)).fetchall()
 
-    def last_checkpoint(self) -> SavedCheckpoint | None:
-        """Return the checkpoint of the largest size."""
+    def last_checkpoint(self, *, signed: bool) -> SavedCheckpoint | None:
+        """Return the checkpoint of the largest size, of all or of those with a signature."""
         with translated(self._path):
-            found = self._opened().connection.execute(_LAST_CHECKPOINT).fetchone()
+            found = self._opened().connection.execute(_LAST_CHECKPOINT, (SIGNED_NOTE if signed else "%",)).fetchone()
         return SavedCheckpoint(*found) if found else None
 
     def save_checkpoint(self, checkpoint: SavedCheckpoint, until: float) -> None:
-        """Store a checkpoint, in place of one of the same size."""
+        """Store a checkpoint, with the signatures of one of the same size and root. No other root is stored."""
         with self._transaction(until) as connection:
+            if stored := connection.execute(_CHECKPOINT, (checkpoint.size,)).fetchone():
+                checkpoint = checkpoint.with_signatures_of(stored[0])
             connection.execute(_SAVE_CHECKPOINT, checkpoint)
 
     def prune(self, pending: Pending, first: int, last: int, count: int, until: float) -> None:
@@ -277,7 +279,8 @@ _KEEP_HASHES = (
     "WHERE seq BETWEEN ? AND ? AND kind IS NOT 'log'"
 )
 _REMOVE_BODIES = "DELETE FROM entry WHERE seq BETWEEN ? AND ? AND kind IS NOT 'log'"
-_LAST_CHECKPOINT = "SELECT size, note, frontier FROM checkpoint ORDER BY size DESC LIMIT 1"
+_LAST_CHECKPOINT = "SELECT size, note, frontier FROM checkpoint WHERE note LIKE ? ORDER BY size DESC LIMIT 1"
+_CHECKPOINT = "SELECT note FROM checkpoint WHERE size = ?"
 _SAVE_CHECKPOINT = (
     "INSERT INTO checkpoint (size, note, frontier) VALUES (?, ?, ?) "
     "ON CONFLICT (size) DO UPDATE SET note = excluded.note, frontier = excluded.frontier"

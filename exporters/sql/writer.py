@@ -15,7 +15,7 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from counterfoil.schemas import AuditTimeout, AuditUnavailable, LogClosed, StoreError
+from counterfoil.schemas import AuditTimeout, AuditUnavailable, LogClosed, StoreCorrupt, StoreError
 
 from ..pending import Pending
 
@@ -28,12 +28,28 @@ MAX_BATCH: Final = 64
 _LEAVES: Final = 1000
 
 
+SIGNED_NOTE: Final = "%\n\n— %"
+"""What a note with a signature line is LIKE."""
+
+
 class SavedCheckpoint(NamedTuple):
     """A commitment to the first ``size`` entries: a C2SP note, and the compact range behind it (RFC 9162)."""
 
     size: int
     note: str
     frontier: bytes | None = None
+
+    def with_signatures_of(self, stored: str) -> SavedCheckpoint:
+        """Return this one with the signatures of the note that is stored for its size: two processes may have two keys.
+
+        Raises ``StoreCorrupt`` if that note says something else: there are no two roots of one size.
+        """
+        text, _, theirs = stored.partition("\n\n")
+        ours, _, lines = self.note.partition("\n\n")
+        if text != ours:
+            raise StoreCorrupt(f"another checkpoint of {self.size} entries is stored already, with another root")
+        more = [line for line in theirs.splitlines(keepends=True) if line not in lines]
+        return self._replace(note=self.note + "".join(more))
 
 
 class Store(Protocol):
@@ -60,12 +76,12 @@ class Store(Protocol):
         """Return ``(seq, leaf_hash)`` of up to ``limit`` entries that follow ``seq``, in order, pruned or not."""
         ...
 
-    def last_checkpoint(self) -> SavedCheckpoint | None:
-        """Return the checkpoint of the largest size."""
+    def last_checkpoint(self, *, signed: bool) -> SavedCheckpoint | None:
+        """Return the checkpoint of the largest size, of all or of those with a signature."""
         ...
 
     def save_checkpoint(self, checkpoint: SavedCheckpoint, until: float) -> None:
-        """Store a checkpoint, in place of one of the same size."""
+        """Store a checkpoint, with the signatures of one of the same size and root. No other root is stored."""
         ...
 
     def prune(self, pending: Pending, first: int, last: int, count: int, until: float) -> None:
@@ -254,15 +270,19 @@ class Writer:
                 return
             seq = page[-1][0]
 
-    def last_checkpoint(self) -> SavedCheckpoint | None:
-        """Return the checkpoint of the largest size."""
+    def last_checkpoint(self, *, signed: bool = False) -> SavedCheckpoint | None:
+        """Return the checkpoint of the largest size, of all or of those with a signature."""
         with self._led():
-            return self._store.last_checkpoint()
+            return self._store.last_checkpoint(signed=signed)
 
-    def save_checkpoint(self, checkpoint: SavedCheckpoint) -> None:
-        """Store a checkpoint, in place of one of the same size. Raises ``StoreError``; then it may be given again."""
-        until = time.monotonic() + self._deadline
-        with self._led():
+    def save_checkpoint(self, checkpoint: SavedCheckpoint, *, deadline: float | None = None) -> None:
+        """Store a checkpoint, with the signatures of one of the same size.
+
+        ``deadline`` in seconds, unless given that of the log. Raises ``StoreCorrupt`` if one of the same size has
+        another root, and other ``StoreError``; then it may be given again.
+        """
+        until = time.monotonic() + (self._deadline if deadline is None else deadline)
+        with self._led(until):
             self._store.save_checkpoint(checkpoint, until)
 
     def prune(self, pending: Pending, first: int, last: int, count: int) -> None:
@@ -283,9 +303,9 @@ class Writer:
             self._store.adopt_key(fingerprint_key_id)
 
     @contextmanager
-    def _led(self) -> Generator[None]:
+    def _led(self, until: float | None = None) -> Generator[None]:
         """Have the store to oneself. Raises ``AuditUnavailable`` at the deadline, and ``LogClosed``."""
-        if not self._take_lead(time.monotonic() + self._deadline):
+        if not self._take_lead(time.monotonic() + self._deadline if until is None else until):
             raise self._busy()
         try:
             self._require_open()

@@ -7,6 +7,8 @@ import copy
 import logging
 import os
 import pickle
+import threading
+import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,7 +174,7 @@ def test_a_service_signs() -> None:
         return private.sign(message)
 
     key = SigningKey(str(public), sign)
-    key.require_signature()
+    key.require_signature(2.0)
     checkpoint = Checkpoint("counterfoil/x", 7, bytes(32)).signed(key)
     assert checkpoint.checked([public]) == {public: True}
     assert asked[1:] == [checkpoint.note.text.encode()]
@@ -189,9 +191,28 @@ def test_a_service_that_does_not_sign(answer: Any) -> None:
         return answer
 
     key = SigningKey(str(SigningKey.from_text(GO_KEY).verifier_key), sign)
-    error = refusal(key.require_signature)
+    error = refusal(lambda: key.require_signature(2.0))
     assert not any(each in "".join(traceback.format_exception(error)) for each in spellings(GO_KEY))
     assert "PeterNeumann" in str(error)
+
+
+def test_a_service_that_does_not_answer_is_not_waited_for() -> None:
+    """Opening a log with it fails at the deadline."""
+    asked, hung = threading.Event(), threading.Event()
+
+    def sign(_: bytes) -> bytes:
+        asked.set()
+        hung.wait(60)
+        return b""
+
+    key = SigningKey(str(SigningKey.from_text(GO_KEY).verifier_key), sign)
+    started = time.monotonic()
+    try:
+        assert "did not answer in 0.2 s" in str(refusal(lambda: key.require_signature(0.2)))
+    finally:
+        hung.set()
+    assert asked.is_set()
+    assert time.monotonic() - started < 5
 
 
 def test_a_verification_key_that_is_none_is_refused() -> None:

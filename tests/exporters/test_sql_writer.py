@@ -27,6 +27,7 @@ from counterfoil.schemas import (
     EventConflict,
     LogClosed,
     Resource,
+    StoreCorrupt,
     Token,
 )
 
@@ -324,13 +325,26 @@ def test_leaves_come_in_order_and_page_by_page(writer: Writer, seal: Seal, monke
 
 
 def test_a_checkpoint_is_kept(writer: Writer, address: Path) -> None:
-    """The last is the one of the largest size; another of the same size takes its place; a second process sees it."""
+    """The last is the one of the largest size; a second process sees it."""
     assert writer.last_checkpoint() is None
-    for checkpoint in (SavedCheckpoint(8, "eight"), SavedCheckpoint(3, "three"), SavedCheckpoint(8, "again", b"range")):
+    for checkpoint in (SavedCheckpoint(8, "eight\n\n"), SavedCheckpoint(3, "three\n\n", b"range")):
         writer.save_checkpoint(checkpoint)
+    writer.save_checkpoint(SavedCheckpoint(8, "eight\n\n", b"range"))
     second = open_writer(address, deadline=2.0, fingerprint_key_id="00000000")
-    assert writer.last_checkpoint() == second.last_checkpoint() == SavedCheckpoint(8, "again", b"range")
+    assert writer.last_checkpoint() == second.last_checkpoint() == SavedCheckpoint(8, "eight\n\n", b"range")
     second.close()
+
+
+def test_there_are_no_two_checkpoints_of_one_size(writer: Writer) -> None:
+    """Signatures of two processes come together, each once; another root is refused, and what is stored stays."""
+    for lines in ("", "— one AAAA\n", "— two BBBB\n", "— one AAAA\n", ""):
+        writer.save_checkpoint(SavedCheckpoint(8, f"log\n8\nroot\n\n{lines}", b"range"))
+    with pytest.raises(StoreCorrupt, match="another root"):
+        writer.save_checkpoint(SavedCheckpoint(8, "log\n8\nother\n\n— one AAAA\n", b"other"))
+    last = writer.last_checkpoint()
+    assert last is not None
+    text, _, lines = last.note.partition("\n\n")
+    assert (text, sorted(lines.splitlines())) == ("log\n8\nroot", ["— one AAAA", "— two BBBB"])
 
 
 def test_saving_a_checkpoint_waits_for_its_turn(address: Path) -> None:
