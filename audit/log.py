@@ -294,7 +294,9 @@ class AuditLog:
                 self._producer.declare_later(pending.numbers)
             elif isinstance(pending.error, InputError):  # a gap entry will tell of its own number
                 self._producer.declare_later(pending.numbers[:-1])
-        self._life.lost_outcomes()
+            elif pending.error:
+                self._life.note_refusal(pending.error, calls=0)  # nobody's call raised: it is tried again
+        self._life.catch_up()
         self._checkpointer.after(max(pending.seq for pending in group))
 
     def tell_loss(self, loss: Loss) -> None:
@@ -347,12 +349,13 @@ class AuditLog:
     def _commit(self, pending: Pending, event_id: uuid.UUID, write: Callable[[Pending], None] | None = None) -> Receipt:
         try:
             (write or self._writer.append)(pending)
-        except BaseException:
+        except BaseException as error:
             self._producer.declare_later(pending.numbers)
+            self._life.note_refusal(error, calls=1)
             raise
         if pending.repeated:
             self._producer.declare_later(pending.numbers)
-        self._life.lost_outcomes()
+        self._life.catch_up()
         self._checkpointer.after(pending.seq)
         return Receipt(self._log_id, pending.seq, event_id, pending.chain_hash.hex())
 
