@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from .keeping import backup, retain
-from .options import AsJson, Db
+from .options import AsJson, Db, Immutable
 
 db_app = typer.Typer(help="About the log's own file.", no_args_is_help=True, rich_markup_mode=None)
 for command in (backup, retain):
@@ -24,14 +24,14 @@ def path(db: Db = None) -> None:
 
 
 @db_app.command()
-def info(db: Db = None, as_json: AsJson = False) -> None:
+def info(db: Db = None, immutable: Immutable = False, as_json: AsJson = False) -> None:
     """Print what the file is, how far it goes, and how durably it is written."""
     import json
 
     from counterfoil.audit.address import address_of
     from counterfoil.exporters.sql.info import describe
 
-    found = describe(address_of(db))
+    found = describe(address_of(db), immutable=immutable)
     if as_json:
         typer.echo(json.dumps(found))
         return

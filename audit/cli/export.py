@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Db
+from .options import Db, Immutable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -54,6 +54,7 @@ def otel(  # noqa: PLR0913 -- one option a choice
     endpoint: Annotated[str | None, typer.Option(help="Base URL. Default: $OTEL_EXPORTER_OTLP_ENDPOINT.")] = None,
     protocol: Annotated[_Protocol | None, typer.Option(help="Default: $OTEL_EXPORTER_OTLP_PROTOCOL, or http.")] = None,
     follow: _Follow = False,
+    immutable: Immutable = False,
 ) -> None:
     """Send one OpenTelemetry span for each entry.
 
@@ -62,7 +63,7 @@ def otel(  # noqa: PLR0913 -- one option a choice
     """
     if (to is _To.FILE) != (file is not None):
         raise typer.BadParameter("name a file together with --to file")
-    with _open(db) as source:
+    with _open(db, follow=follow, immutable=immutable) as source:
         if file:
             from counterfoil.exporters.otlp_json import OtlpJsonLines, last_entry
 
@@ -77,11 +78,11 @@ def otel(  # noqa: PLR0913 -- one option a choice
 
 
 @export_app.command()
-def jsonl(file: _File = None, *, db: Db = None, follow: _Follow = False) -> None:
+def jsonl(file: _File = None, *, db: Db = None, follow: _Follow = False, immutable: Immutable = False) -> None:
     """Write one line of JSON for each entry, to the file or to stdout: {"seq", "chain_hash", "event"}."""
     from counterfoil.exporters.jsonl import LineExporter, ascii_json_line, json_line, last_entry
 
-    with _open(db) as source:
+    with _open(db, follow=follow, immutable=immutable) as source:
         if file:
             with _appending(file, source, last_entry) as (lines, position):
                 _run(position, LineExporter(lines, name=f"jsonl:{file.name}"), follow=follow)
@@ -92,20 +93,22 @@ def jsonl(file: _File = None, *, db: Db = None, follow: _Follow = False) -> None
 
 
 @export_app.command()
-def text(*, db: Db = None, follow: _Follow = False) -> None:
+def text(*, db: Db = None, follow: _Follow = False, immutable: Immutable = False) -> None:
     """Print one readable line for each entry."""
     from counterfoil.exporters.jsonl import LineExporter, readable_line
 
-    with _open(db) as source:
+    with _open(db, follow=follow, immutable=immutable) as source:
         stdout = LineExporter(sys.stdout.buffer, name="text:stdout", render=readable_line)
         _run(_from_start(source), stdout, follow=follow)
 
 
-def _open(db: str | None) -> closing[LogSource]:
+def _open(db: str | None, *, follow: bool, immutable: bool) -> closing[LogSource]:
     from counterfoil.audit.address import address_of
     from counterfoil.exporters.sql import open_source
 
-    return closing(open_source(address_of(db)))
+    if follow and immutable:
+        raise typer.BadParameter("what nobody changes has nothing to follow", param_hint="--immutable")
+    return closing(open_source(address_of(db), immutable=immutable))
 
 
 @contextmanager

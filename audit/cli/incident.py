@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import AsJson, Db, moment_in
+from .options import AsJson, Db, Immutable, moment_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from counterfoil.schemas import CredentialUse, Entry
 
 
-def incident(
+def incident(  # noqa: PLR0913, PLR0917 -- one option a choice
     subject: Annotated[
         str,
         typer.Argument(
@@ -25,6 +25,7 @@ def incident(
     db: Db = None,
     since: Annotated[str | None, typer.Option(help="What happened at this time or later (RFC 3339).")] = None,
     until: Annotated[str | None, typer.Option(help="What happened before this time (RFC 3339).")] = None,
+    immutable: Immutable = False,
     as_json: AsJson = False,
 ) -> None:
     """Tell the story of one credential, key, approval, trace or task.
@@ -37,7 +38,7 @@ def incident(
     from .render import plain_json
 
     times = [moment_in(each) if each else None for each in (since, until)]
-    with AuditReader.open(db) as reader:
+    with AuditReader.open(db, immutable=immutable) as reader:
         found = reader.incident(subject, since=times[0], until=times[1])
         if as_json:
             typer.echo(plain_json(_as_json(found)))

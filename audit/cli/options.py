@@ -14,6 +14,10 @@ Db = Annotated[
     str | None,
     typer.Option("--db", help="The log: a file or sqlite:///FILE. Default: $COUNTERFOIL_DB.", show_default=False),
 ]
+Immutable = Annotated[
+    bool,
+    typer.Option("--immutable", help="Read a copy that nobody changes, in a folder that nobody can write."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 

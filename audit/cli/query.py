@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import AsJson, Db, a_digest, outcomes_by_check, parse_time
+from .options import AsJson, Db, Immutable, a_digest, outcomes_by_check, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -68,6 +68,7 @@ def query(  # noqa: PLR0913 -- one option a filter
     since: Annotated[str | None, typer.Option(help="At this time or later (RFC 3339).")] = None,
     until: Annotated[str | None, typer.Option(help="Before this time (RFC 3339).")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many; a table shows 100 unless told.")] = None,
+    immutable: Immutable = False,
     as_json: AsJson = False,
 ) -> None:
     """Find entries.
@@ -107,7 +108,7 @@ def query(  # noqa: PLR0913 -- one option a filter
         since=parse_time(since) if since else None,
         until=parse_time(until) if until else None,
     )
-    with AuditReader.open(db) as reader:
+    with AuditReader.open(db, immutable=immutable) as reader:
         if token_stdin:
             wanted = replace(wanted, token_fingerprint=_fingerprint_from_stdin(reader.fingerprint_key_id))
         if as_json:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import AsJson, Db
+from .options import AsJson, Db, Immutable
 
 if TYPE_CHECKING:
     from counterfoil.schemas import Entry
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def show(
     seq: Annotated[int, typer.Argument(min=1, help="Sequence number.")],
     db: Db = None,
+    immutable: Immutable = False,
     as_json: AsJson = False,
 ) -> None:
     """Print one entry."""
@@ -22,7 +23,7 @@ def show(
 
     from .query import print_lines
 
-    with AuditReader.open(db) as reader:
+    with AuditReader.open(db, immutable=immutable) as reader:
         entry = reader.entry(seq)
         pruned = entry is None and reader.is_pruned(seq)
     if entry is None:

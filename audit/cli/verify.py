@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import AsJson, Db
+from .options import AsJson, Db, Immutable
 
 if TYPE_CHECKING:
     from counterfoil.audit.integrity import Verdict, Verification
@@ -38,6 +38,7 @@ def verify(  # noqa: PLR0913, PLR0917 -- one parameter an option
     require: Required = None,
     log_id: LogId = None,
     deep: Deep = False,
+    immutable: Immutable = False,
     as_json: AsJson = False,
 ) -> None:
     """Check that nothing was altered, and say how much of that is proven.
@@ -49,7 +50,7 @@ def verify(  # noqa: PLR0913, PLR0917 -- one parameter an option
     from .progress import progress
 
     required = _required(require or [])
-    with AuditReader.open(db) as reader, progress("verifying", reader.head()) as on_progress:
+    with AuditReader.open(db, immutable=immutable) as reader, progress("verifying", reader.head()) as on_progress:
         found = reader.verify(
             keys=keys or (), witnesses=witnesses or (), log_id=log_id, deep=deep, on_progress=on_progress
         )

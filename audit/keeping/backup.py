@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from counterfoil.audit.address import address_of
+from counterfoil.audit.address import address_of, file_of
 from counterfoil.schemas import ConfigurationError, StoreCorrupt
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def back_up(
 
     from ..reader import AuditReader
 
-    path, target = _file_of(address_of(address)), Path(to)
+    path, target = _file(address_of(address)), Path(to)
     with new_file(target) as draft:
         copy_log(path, draft, compact=compact, on_progress=on_progress)
         with AuditReader.open(draft) as copy:
@@ -61,12 +61,11 @@ def back_up(
     return Backup(str(target), found.log_id, found.entries, found.chain_hash, size)
 
 
-def _file_of(address: str) -> Path:
-    from counterfoil.exporters.sql import path_of
-
-    if address.startswith(("postgresql:", "postgresql+")):
+def _file(address: str) -> Path:
+    path = file_of(address)
+    if path is None:
         raise ConfigurationError(
             "a log on PostgreSQL is copied by PostgreSQL",
             advice="Run pg_dump --format=custom --file=audit.dump DATABASE, and pg_restore to go on with the copy.",
         )
-    return path_of(address)
+    return path

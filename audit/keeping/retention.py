@@ -139,7 +139,7 @@ def _remove(  # noqa: PLR0913, PLR0917 -- all that was decided before
 
     done, (after, head) = 0, reader.last_pruned()
     reason = f"recorded before {rfc3339(before)}"
-    with AuditLog.open(address) as log:
+    with AuditLog.open(address, signing_key=key) as log:
         while done < found.count:
             batch = reader.entries_after(after, min(_BATCH, found.last - after))
             if reader.last_pruned()[0] > after:

@@ -11,10 +11,10 @@ from .sqlite_reader import SqliteReader
 _FIXED = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 
 
-def describe(address: str) -> dict[str, Any]:
+def describe(address: str, *, immutable: bool = False) -> dict[str, Any]:
     """Return facts about the log at ``address``, by name. Raises ``StoreError``."""
     path = path_of(address)
-    reader = SqliteReader(path)
+    reader = SqliteReader(path, immutable=immutable)
     try:
         return {
             "path": str(path.absolute()),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from counterfoil.schemas import StoreMissing
 
+from .source import CopiedSource
 from .sqlite import path_of
 from .sqlite_reader import SqliteReader
 from .sqlite_source import SqliteSource
@@ -33,8 +34,13 @@ def open_reader(address: str | os.PathLike[str], *, immutable: bool = False) -> 
     return SqliteReader(path_of(address), immutable=immutable)
 
 
-def open_source(address: str | os.PathLike[str]) -> LogSource:
-    """Open a log for exporting. Raises ``StoreMissing`` rather than make an empty one."""
+def open_source(address: str | os.PathLike[str], *, immutable: bool = False) -> LogSource:
+    """Open a log for exporting. Raises ``StoreMissing`` rather than make an empty one.
+
+    An ``immutable`` copy is not written to: it begins where the log had come with each destination.
+    """
+    if immutable:
+        return CopiedSource(open_reader(address, immutable=True))
     path = path_of(address)
     if not path.exists():
         raise StoreMissing(f"there is no log at {path}")

@@ -41,3 +41,19 @@ class LogSource(ABC):
     def close(self) -> None:
         """Close all connections."""
         self._reader.close()
+
+
+class CopiedSource(LogSource):
+    """A copy that nobody may write to: how far each destination has come is remembered in memory."""
+
+    def __init__(self, reader: LogReader) -> None:
+        super().__init__(reader)
+        self._cursors = reader.cursors()
+
+    def cursor(self, name: str) -> int:
+        """Return the last sequence number that the destination ``name`` has received, 0 at first."""
+        return self._cursors.get(name, 0)
+
+    def move_cursor(self, name: str, seq: int) -> None:
+        """Remember that ``name`` has received everything up to ``seq``, until this source is closed."""
+        self._cursors[name] = max(seq, self.cursor(name))

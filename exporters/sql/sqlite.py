@@ -72,10 +72,25 @@ def _make_durable(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def connect_read_only(path: Path, *, deadline: float = 2.0, immutable: bool = False) -> sqlite3.Connection:
-    """Open for reading. ``immutable`` is for a copy in a read-only folder: it ignores a live log's newest entries."""
+    """Open for reading. ``immutable`` is for a copy in a read-only folder: SQLite takes no lock and reads no -wal.
+
+    Raises ``StoreMissing``, and ``ConfigurationError`` if ``immutable`` would overlook entries.
+    """
     if not path.exists():
         raise StoreMissing(f"there is no log at {path}")
+    if immutable:
+        _require_whole(path)
     return _connect(path, "ro&immutable=1" if immutable else "ro", deadline)
+
+
+def _require_whole(path: Path) -> None:
+    for beside in (Path(f"{path}-wal"), Path(f"{path}-journal")):
+        if beside.exists() and beside.stat().st_size > 0:
+            raise ConfigurationError(
+                f"{beside.name} lies beside the log, and may hold entries that an immutable copy would not show",
+                advice="Read the log without --immutable where its folder can be written, or read a copy that "
+                "`counterfoil db backup` made.",
+            )
 
 
 def identify(connection: sqlite3.Connection, path: Path) -> tuple[bytes, str]:

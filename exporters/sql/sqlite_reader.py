@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING, Any
+
+from counterfoil.schemas import AuditUnavailable
 
 from .faults import translated
 from .reader import LogReader
@@ -22,17 +25,26 @@ class SqliteReader(LogReader):
     dialect = SQLITE
 
     def __init__(self, path: Path, *, immutable: bool = False) -> None:
-        """Open the log at ``path``. Raises ``StoreMissing``, ``StoreForeign``, ``StoreCorrupt``."""
+        """Open the log at ``path``. Raises ``ConfigurationError`` and ``StoreError``."""
         self.path = path
         self._turn = threading.Lock()
-        with translated(path):
-            self._connection = connect_read_only(path, immutable=immutable)
-            try:
-                log_id, self.fingerprint_key_id = identify(self._connection, path)
-            except BaseException:
-                self._connection.close()
-                raise
+        try:
+            with translated(path):
+                log_id = self._connect(immutable=immutable)
+        except AuditUnavailable as error:
+            if not os.access(path.parent, os.W_OK):  # where -shm has to be, without which a log in use cannot be read
+                error.advice = "Of a copy that nobody changes say --immutable: then its folder need not be written to."
+            raise
         self.log_id = log_id.hex()
+
+    def _connect(self, *, immutable: bool) -> bytes:
+        self._connection = connect_read_only(self.path, immutable=immutable)
+        try:
+            log_id, self.fingerprint_key_id = identify(self._connection, self.path)
+        except BaseException:
+            self._connection.close()
+            raise
+        return log_id
 
     @property
     def schema_version(self) -> int:

@@ -39,9 +39,9 @@ class SqliteSource(LogSource):
 
     def close(self) -> None:
         """Close all connections."""
-        self._connection.close()
-        self._lock.close()
         super().close()
+        self._connection.close()  # the last to close, it takes what is in the -wal into the file
+        self._lock.close()
 
 
 _MOVE_CURSOR = (
