@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextvars
 import os
-import secrets
 import weakref
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -18,9 +17,8 @@ from counterfoil.schemas import (
     InputError,
     Receipt,
 )
-from counterfoil.schemas.entry import leaf_hash, sealed_bytes
+from counterfoil.schemas.entry import leaf_hash
 from counterfoil.schemas.part import complete_parts
-from counterfoil.schemas.values import rfc3339
 
 from .address import address_of, file_of
 from .approval import ApprovalRequest, call_digest, judged, judged_use, question_of, required
@@ -31,7 +29,7 @@ from .log_life import LogLife
 from .producer import Producer
 from .queued import QUEUE_BYTES, QUEUE_ENTRIES, QueuedDelivery, backlog_for
 from .scope import current_scope, scope
-from .sealing import body_of, body_of_taken, take
+from .sealing import redacted, sealed, take, taken_redacted
 from .use import Use, use_fields
 
 if TYPE_CHECKING:
@@ -57,7 +55,7 @@ if TYPE_CHECKING:
     from .integrity.signing_key import SigningKey
     from .queued import Delivery, Loss
     from .redaction import Redactor
-    from .sealing import Taken
+    from .sealing import Redacted, Taken
 
 
 class AuditLog:
@@ -286,7 +284,7 @@ class AuditLog:
 
     def seal_taken(self, taken: Taken) -> Pending:
         """Do for a queued event what ``record`` does before the commit. Raises ``InputError``."""
-        return self._sealed(body_of_taken(taken), taken.recorded_at, taken.number)
+        return self._sealed(taken_redacted(taken, self._redactor), taken.recorded_at, taken.number)
 
     def commit_group(self, group: list[Pending]) -> None:
         """Commit queued entries in this order. On return each has its place, or its ``error``."""
@@ -296,7 +294,9 @@ class AuditLog:
                 self._producer.declare_later(pending.numbers)
             elif isinstance(pending.error, InputError):  # a gap entry will tell of its own number
                 self._producer.declare_later(pending.numbers[:-1])
-        self._life.lost_outcomes()
+            elif pending.error:
+                self._life.note_refusal(pending.error, calls=0)  # nobody's call raised: it is tried again
+        self._life.catch_up()
         self._checkpointer.after(max(pending.seq for pending in group))
 
     def tell_loss(self, loss: Loss) -> None:
@@ -332,36 +332,30 @@ class AuditLog:
         """Turn an event into what is to be stored: surroundings added, secrets removed, canonical, hashed."""
         number = self._producer.next_number()
         try:
-            return self._sealed(body_of(event), datetime.now(UTC), number)
+            return self._sealed(redacted(event, self._redactor), datetime.now(UTC), number)
         except BaseException:
             self._producer.declare_later([number])
             raise
 
-    def _sealed(self, body: dict[str, Any], recorded_at: datetime, number: int) -> Pending:
+    def _sealed(self, found: Redacted, recorded_at: datetime, number: int) -> Pending:
         raised = self._producer.take_raised()
         try:
-            receipts = self._redactor.event(body)
-            body["context"] |= {
-                "recorded_at": rfc3339(recorded_at),
-                "producer": self._producer.part(number, raised),
-                "salt": secrets.token_hex(16),
-                "redactions": receipts,
-            }
-            sealed = sealed_bytes(body)
+            body = sealed(found, self._producer.part(number, raised), recorded_at)
         except BaseException:
             self._producer.declare_later(raised)
             raise
-        return Pending(body["context"]["event_id"], sealed, leaf_hash(sealed), [*raised, number])
+        return Pending(found.body["context"]["event_id"], body, leaf_hash(body), [*raised, number])
 
     def _commit(self, pending: Pending, event_id: uuid.UUID, write: Callable[[Pending], None] | None = None) -> Receipt:
         try:
             (write or self._writer.append)(pending)
-        except BaseException:
+        except BaseException as error:
             self._producer.declare_later(pending.numbers)
+            self._life.note_refusal(error, calls=1)
             raise
         if pending.repeated:
             self._producer.declare_later(pending.numbers)
-        self._life.lost_outcomes()
+        self._life.catch_up()
         self._checkpointer.after(pending.seq)
         return Receipt(self._log_id, pending.seq, event_id, pending.chain_hash.hex())
 

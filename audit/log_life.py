@@ -1,14 +1,18 @@
-"""What a log tells of itself: that it began, was opened and closed, has another key, and where it has gaps."""
+"""What a log tells of itself: that it began, was opened and closed, has another key, and when it could not record."""
 
 from __future__ import annotations
 
 import contextvars
 import threading
 import uuid
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from counterfoil.exporters.diagnostics import diagnostics
-from counterfoil.schemas import Context, KeyMismatch, LogChange, LogEvent, StoreError
+from counterfoil.schemas import Context, DiskFull, KeyMismatch, LogChange, LogEvent, StoreError
+from counterfoil.schemas.values import rfc3339
+
+from .outage import Outages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +33,7 @@ class KeyedStore(Protocol):
         ...
 
     def adopt_key(self, fingerprint_key_id: str) -> None:
-        """From now on the log's fingerprints are made with another key."""
+        """Make the log's fingerprints with another key from the next entry on, which tells of it."""
         ...
 
 
@@ -59,6 +63,7 @@ class LogLife:
         """Begin without a loss: when the log is opened, and in a forked child."""
         self._counting = threading.Lock()
         self._lost_outcomes = 0
+        self._outages = Outages()
 
     def opening(self, store: KeyedStore, key_id: str, signing: Signing, *, accept_new_key: bool) -> None:
         """Tell that the log was opened under these keys, and before that, if it is so, that it begins.
@@ -76,8 +81,8 @@ class LogLife:
                 LogEvent(context=first, change=LogChange.CREATED, log_id=self._log_id, fingerprint_key_id=stored)
             )
         if key_id != stored:
-            self._tell(LogEvent(change=LogChange.KEY_ROTATED, log_id=self._log_id, fingerprint_key_id=key_id))
             store.adopt_key(key_id)
+            self._tell(LogEvent(change=LogChange.KEY_ROTATED, log_id=self._log_id, fingerprint_key_id=key_id))
         key = signing.verification_key
         if signing.is_signed_by_another():
             self._tell(LogEvent(change=LogChange.SIGNING_KEY_ROTATED, log_id=self._log_id, verification_key=key))
@@ -103,8 +108,32 @@ class LogLife:
             self._lost_outcomes += 1
         diagnostics().error("an outcome was not recorded", error=type(error).__name__)
 
-    def lost_outcomes(self) -> None:
-        """Tell of outcomes that could not be written, if there are any, and now they can be told of."""
+    def note_refusal(self, error: BaseException, calls: int) -> None:
+        """Remember that so many calls raised ``error``, if it is one that the log tells of."""
+        if isinstance(error, DiskFull):
+            self._outages.add(calls)
+
+    def catch_up(self) -> None:
+        """Tell what could not be told before: an entry has just been written."""
+        self._disk_full()
+        self._gap()
+
+    def _disk_full(self) -> None:
+        if not self._outages or not (outage := self._outages.take()):
+            return
+        event = LogEvent(
+            context=Context(occurred_at=outage.since),
+            change=LogChange.DISK_FULL,
+            count=outage.refused,
+            reason=f"no space was left from {rfc3339(outage.since)} to {rfc3339(datetime.now(UTC))}",
+        )
+        try:
+            self._tell(event)
+        except StoreError as error:  # the entry before it was written: its caller must not hear of this one
+            self._outages.give_back(outage, beside=isinstance(error, DiskFull))
+            diagnostics().warning("that the disk was full was not recorded yet", code=error.code)
+
+    def _gap(self) -> None:
         if not self._lost_outcomes:
             return
         with self._counting:

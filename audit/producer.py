@@ -24,10 +24,10 @@ class Producer:
         self._number = 0
         self._raised: list[int] = []
         self._identity: dict[str, Any] = {
-            "id": secrets.token_hex(8),
-            "pid": os.getpid(),
             "host": socket.gethostname(),
+            "id": secrets.token_hex(8),
             "library": _library(),
+            "pid": os.getpid(),
         }
 
     def next_number(self) -> int:
@@ -50,8 +50,8 @@ class Producer:
             self._raised.extend(numbers)
 
     def part(self, number: int, raised: list[int]) -> dict[str, Any]:
-        """Return what an entry says of its producer, in JSON form."""
-        return {**self._identity, "seq": number, "raised": raised}
+        """Return what an entry says of its producer, in JSON form, in canonical order."""
+        return {**self._identity, "raised": raised, "seq": number}
 
 
 @cache

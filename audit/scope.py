@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_core import to_json
 
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scope:
-    """The surroundings as they are merged into an event: members of ``context`` and whole parts, in JSON form."""
+    """The surroundings as they are merged into an event: members of ``context`` and whole parts, in JSON form.
+
+    What a member holds is in canonical order, so that it need not be sorted for each event.
+    """
 
     context: dict[str, Any] = field(default_factory=dict[str, Any])
     parts: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -141,12 +144,13 @@ def current_inbound() -> dict[str, str]:
 
 
 def _members(given: dict[str, Any]) -> dict[str, Any]:
-    return Context(**given).model_dump(mode="json", exclude_none=True, exclude_unset=True)
+    members: dict[str, Any] = _sorted(Context(**given).model_dump(mode="json", exclude_none=True, exclude_unset=True))
+    return members
 
 
 def _parts(**given: Approval | KeyCustody | None) -> dict[str, Any]:
     return {
-        name: part.model_dump(mode="json", exclude_none=True, exclude_unset=True)
+        name: _sorted(part.model_dump(mode="json", exclude_none=True, exclude_unset=True))
         for name, part in given.items()
         if part is not None
     }
@@ -161,3 +165,9 @@ def current_trace() -> dict[str, str]:
     if not span.is_valid:
         return {}
     return {"trace_id": f"{span.trace_id:032x}", "span_id": f"{span.span_id:016x}"}
+
+
+def _sorted(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {name: _sorted(member) for name, member in sorted(cast("dict[str, Any]", value).items())}

@@ -6,15 +6,17 @@ the queue is JSON: it cannot change, it is a twentieth of the size of the models
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pydantic_core import from_json
 
 from counterfoil.schemas import Event, EventTooLarge, InvalidEvent, canonical_bytes
-from counterfoil.schemas.entry import LOG_MEMBERS, MAX_BODY, check_size
+from counterfoil.schemas.entry import LOG_MEMBERS, MAX_BODY, check_size, sealed_bytes
 from counterfoil.schemas.events import EVENT_TYPES, identified, stated, stated_json
+from counterfoil.schemas.values import rfc3339
 
 from .scope import current_inbound, current_scope, current_trace
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from pydantic import JsonValue
+
+    from .redaction import Redactor
+    from .redaction.receipt import Receipt
 
 _RECORDABLE = frozenset(EVENT_TYPES.values())
 
@@ -49,6 +54,15 @@ class Taken:
     """The producer's number of the call."""
 
 
+class Redacted(NamedTuple):
+    """The body of an event without secrets, and the receipts of what was removed."""
+
+    body: dict[str, Any]
+    receipts: list[Receipt]
+    ordered: bool
+    """Whether the members stand in canonical order already."""
+
+
 def body_of(event: Event) -> dict[str, Any]:
     """Return the event in JSON form, with what surrounds it where the caller did not say so itself.
 
@@ -59,6 +73,35 @@ def body_of(event: Event) -> dict[str, Any]:
     if attributes := body["context"].get("attributes"):
         check_size(attributes)
     return _surrounded(body, *_surroundings(event))
+
+
+def redacted(event: Event, redactor: Redactor) -> Redacted:
+    """Return the body of the event without secrets. Raises ``InvalidEvent`` and ``EventTooLarge``."""
+    _check_type(event)
+    context, parts = _surroundings(event)
+    read = redactor.read(event, _copied(context), _copied(parts))
+    if read is not None:
+        return Redacted(*read, ordered=True)
+    body = body_of(event)
+    return Redacted(body, redactor.event(body), ordered=False)
+
+
+def taken_redacted(taken: Taken, redactor: Redactor) -> Redacted:
+    """Return what ``redacted`` would have returned when the event was taken."""
+    body = body_of_taken(taken)
+    return Redacted(body, redactor.event(body), ordered=False)
+
+
+def sealed(found: Redacted, producer: dict[str, Any], recorded_at: datetime) -> bytes:
+    """Add what the log says itself, and return the canonical form. Raises ``OutOfDomain`` and ``EventTooLarge``."""
+    context = found.body["context"] | {
+        "recorded_at": rfc3339(recorded_at),
+        "producer": producer,
+        "salt": secrets.token_hex(16),
+        "redactions": [dict(sorted(receipt.items())) for receipt in found.receipts],
+    }
+    found.body["context"] = dict(sorted(context.items()))
+    return sealed_bytes(found.body, ordered=found.ordered)
 
 
 def take(event: Event) -> Taken:
@@ -130,7 +173,7 @@ def _surrounded(body: dict[str, Any], context: dict[str, Any], parts: dict[str, 
     return body
 
 
-def _copied(value: JsonValue) -> JsonValue:
+def _copied(value: JsonValue) -> Any:
     """Copy what surrounds many events, since each is redacted in place."""
     if isinstance(value, dict):
         return {name: _copied(member) for name, member in value.items()}

@@ -12,19 +12,20 @@
     │   ├── EntryRefused          the database has a rule that this entry breaks
     │   ├── InvalidRequest        a raw HTTP request cannot be read
     │   └── AlreadyDecided        the approval has its decision
-    ├── FingerprintKeyError       the fingerprint key
-    │   ├── InvalidKey            too short, unreadable, or readable by others
-    │   └── KeyMismatch           the log was written with another key
     ├── SigningKeyError           the signing key cannot be read, can be read by others, or does not sign
     ├── InvalidNote               a checkpoint, note or verifier key does not have its form (C2SP)
     ├── WitnessRefused            a checkpoint contradicts one that a witness store holds
     ├── StoreError                the store
     │   ├── AuditUnavailable      it cannot take the entry now: do not act
+    │   │   └── DiskFull          because there is no space left
     │   ├── AuditTimeout          the deadline passed and the outcome is unknown: retry with the same event_id
     │   ├── StoreMissing          there is no log there
     │   ├── StoreForeign          the file is not a Counterfoil log
     │   ├── StoreCorrupt          the store cannot be read
     │   └── LogClosed             this AuditLog was closed
+    ├── FingerprintKeyError       the fingerprint key
+    │   ├── InvalidKey            too short, unreadable, or readable by others
+    │   └── KeyMismatch           the log was written with another key; a StoreError too
     ├── ReplayUnavailable         it cannot be told whether a proof was used before: do not accept it
     ├── ExportFailed              the destination did not take the batch; the cursor stays
     ├── ConfigurationError        an option or an environment variable has no meaning
@@ -152,33 +153,6 @@ class AlreadyDecided(InputError):
         super().__init__("this approval was decided before")
 
 
-class FingerprintKeyError(CounterfoilError):
-    """Something is wrong with the fingerprint key."""
-
-    code = "key"
-    advice = "The key is read from COUNTERFOIL_FINGERPRINT_KEY or COUNTERFOIL_FINGERPRINT_KEY_FILE."
-
-
-class InvalidKey(FingerprintKeyError):
-    """The fingerprint key is too short, cannot be read, or can be read by other users."""
-
-    code = "invalid_key"
-    advice = "Make a key with: python3 -c 'import secrets; print(secrets.token_hex(32))'"
-
-
-class KeyMismatch(FingerprintKeyError):
-    """The log was written with another fingerprint key, so credentials would no longer join."""
-
-    code = "key_mismatch"
-    advice = (
-        "Set COUNTERFOIL_FINGERPRINT_KEY or COUNTERFOIL_FINGERPRINT_KEY_FILE to the key that the log was made with, "
-        "or open it with accept_new_key=True, which is recorded."
-    )
-
-    def __init__(self, expected: str, given: str) -> None:
-        super().__init__(f"the log was written with fingerprint key {expected}; this process has key {given}")
-
-
 class SigningKeyError(CounterfoilError):
     """The signing key cannot be read, can be read by other users, lies beside the database, or does not sign."""
 
@@ -212,6 +186,13 @@ class AuditUnavailable(StoreError):
 
     code = "unavailable"
     advice = "Do not act. `counterfoil db info` shows the state of the store."
+
+
+class DiskFull(AuditUnavailable):
+    """No space is left where the log lies. Recording goes on by itself once there is, and tells of it."""
+
+    code = "disk_full"
+    advice = "Do not act. Free space on that disk: the log goes on by itself, and tells how many calls were refused."
 
 
 class AuditTimeout(StoreError):
@@ -250,6 +231,36 @@ class LogClosed(StoreError):
 
     def __init__(self) -> None:
         super().__init__("this log was closed")
+
+
+class FingerprintKeyError(CounterfoilError):
+    """Something is wrong with the fingerprint key."""
+
+    code = "key"
+    advice = "The key is read from COUNTERFOIL_FINGERPRINT_KEY or COUNTERFOIL_FINGERPRINT_KEY_FILE."
+
+
+class InvalidKey(FingerprintKeyError):
+    """The fingerprint key is too short, cannot be read, or can be read by other users."""
+
+    code = "invalid_key"
+    advice = "Make a key with: python3 -c 'import secrets; print(secrets.token_hex(32))'"
+
+
+class KeyMismatch(FingerprintKeyError, StoreError):
+    """The log was written with another fingerprint key, so credentials would no longer join.
+
+    Recording raises it too, after another process took an open log to another key: nothing was written.
+    """
+
+    code = "key_mismatch"
+    advice = (
+        "Set COUNTERFOIL_FINGERPRINT_KEY or COUNTERFOIL_FINGERPRINT_KEY_FILE to the key that the log was made with, "
+        "or open it with accept_new_key=True, which is recorded."
+    )
+
+    def __init__(self, expected: str, given: str) -> None:
+        super().__init__(f"the log was written with fingerprint key {expected}; this process has key {given}")
 
 
 class ReplayUnavailable(CounterfoilError):

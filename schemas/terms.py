@@ -32,12 +32,15 @@ class Vocabulary(StrEnum):
     """A closed list of terms, each with its source."""
 
     source: str
+    term: str
+    """The wire form as plain text, which ``value`` takes ten times as long to give."""
 
     def __new__(cls, value: str, source: str = "") -> Self:
         """Make the member from its wire form, and the document behind it or its meaning."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.source = source
+        member.term = value
         return member
 
     @classmethod
@@ -48,6 +51,7 @@ class Vocabulary(StrEnum):
         member._name_ = "UNLISTED"
         member._value_ = value
         member.source = "a newer release"
+        member.term = value
         return member
 
     def __repr__(self) -> str:

@@ -67,6 +67,6 @@ def exit_code(error: Exception) -> int:
     """Return the exit code of an error: 3 for the store, 2 for wrong use, else 1."""
     from counterfoil.schemas.errors import ConfigurationError, FingerprintKeyError, MissingExtra, StoreError
 
-    if isinstance(error, StoreError):
-        return 3
-    return 2 if isinstance(error, ConfigurationError | FingerprintKeyError | MissingExtra) else 1
+    if isinstance(error, ConfigurationError | FingerprintKeyError | MissingExtra):
+        return 2
+    return 3 if isinstance(error, StoreError) else 1

@@ -39,8 +39,13 @@ class Field:
     """Pattern rules that do not apply, because the field exists to hold just that."""
 
 
-Plan: TypeAlias = "dict[str, Step]"
-"""The fields of one part, by name."""
+class Plan(dict[str, "Step"]):
+    """The fields of one part, by name, in the order of its model."""
+
+    def __init__(self, model: type[BaseModel]) -> None:
+        super().__init__({name: _declared(model, name, field) for name, field in model.model_fields.items()})
+        self.model = model
+
 
 Step: TypeAlias = "Field | Plan | frozenset[str] | None"
 """A field; the plan of a nested part; the terms of a vocabulary, beyond which it is text; or nothing to redact.
@@ -59,11 +64,7 @@ _HARMLESS = (Digest, UUID, datetime, int, float, bool)
 @cache
 def plan_of(kind: str) -> Plan:
     """Return the plan for an event of this kind; an unknown kind has only what every event has."""
-    return _plan(EVENT_TYPES.get(kind, UnlistedEvent))
-
-
-def _plan(model: type[BaseModel]) -> Plan:
-    return {name: _declared(model, name, field) for name, field in model.model_fields.items()}
+    return Plan(EVENT_TYPES.get(kind, UnlistedEvent))
 
 
 def _declared(model: type[BaseModel], name: str, field: FieldInfo) -> Step:
@@ -91,7 +92,7 @@ def _by_type(annotation: Any, marks: Sequence[Any]) -> Step:
     if not isinstance(annotation, type):
         return FREE_FORM
     if issubclass(annotation, BaseModel):
-        return _plan(annotation)
+        return Plan(annotation)
     if issubclass(annotation, Enum):
         return frozenset(str(member.value) for member in annotation)
     if issubclass(annotation, _HARMLESS) or any(isinstance(mark, StringConstraints) and mark.pattern for mark in marks):

@@ -28,6 +28,11 @@ _LONG = 16
 _ESCAPE = re.compile(r"""%([0-9A-Fa-f]{2})|\\u([0-9A-Fa-f]{4})|\\(["'\\/bfnrt])""")
 _CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
+_SHORT = 128
+_MOST_INNOCENT = 2048
+_innocent: set[str] = set()
+"""Short texts met before that hold no keyword: names of agents, servers and scopes come again and again."""
+
 _SEPARATOR = "\x1f"
 _DROPPED = f"={BARE}".lower()
 """How the value of a query parameter ends up in a URI."""
@@ -42,6 +47,16 @@ _ROWS = {
 
 def suspects(texts: Sequence[str]) -> dict[int, list[Pattern]]:
     """Return the places of the texts that hold a keyword, and the patterns that each is to be searched for."""
+    if _innocent.issuperset(texts):
+        return {}
+    found = _suspects(texts)
+    if len(_innocent) > _MOST_INNOCENT:
+        _innocent.clear()
+    _innocent.update([text for place, text in enumerate(texts) if place not in found and len(text) <= _SHORT])
+    return found
+
+
+def _suspects(texts: Sequence[str]) -> dict[int, list[Pattern]]:
     lowered = [text.lower() for text in texts]
     joined = _SEPARATOR.join(lowered)
     if _has_escapes(joined) or _DROPPED in joined:

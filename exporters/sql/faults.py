@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from counterfoil.schemas import AuditUnavailable, StoreCorrupt, StoreError, StoreForeign
+from counterfoil.schemas import AuditUnavailable, DiskFull, StoreCorrupt, StoreError, StoreForeign
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -16,7 +16,7 @@ _FAULTS: dict[int, tuple[type[StoreError], str]] = {
     sqlite3.SQLITE_ERROR: (StoreCorrupt, "its tables or entries are not as they were made"),
     sqlite3.SQLITE_BUSY: (AuditUnavailable, "the database is locked by another process"),
     sqlite3.SQLITE_LOCKED: (AuditUnavailable, "the database is locked by another connection"),
-    sqlite3.SQLITE_FULL: (AuditUnavailable, "the disk is full"),
+    sqlite3.SQLITE_FULL: (DiskFull, "the disk is full"),
     sqlite3.SQLITE_READONLY: (AuditUnavailable, "the database is read-only"),
     sqlite3.SQLITE_CANTOPEN: (AuditUnavailable, "the database file cannot be opened"),
     sqlite3.SQLITE_PERM: (AuditUnavailable, "access to the database file is denied"),

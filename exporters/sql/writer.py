@@ -97,7 +97,7 @@ class Store(Protocol):
         ...
 
     def adopt_key(self, fingerprint_key_id: str) -> None:
-        """From now on the log's fingerprints are made with another key."""
+        """Make the log's fingerprints with another key from the next entry on, which tells of it."""
         ...
 
     def close(self) -> None:
@@ -298,7 +298,7 @@ class Writer:
             return self._store.purge(until)
 
     def adopt_key(self, fingerprint_key_id: str) -> None:
-        """From now on the log's fingerprints are made with another key."""
+        """Make the log's fingerprints with another key from the next entry on, which tells of it."""
         with self._led():
             self._store.adopt_key(fingerprint_key_id)
 

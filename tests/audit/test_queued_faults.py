@@ -13,6 +13,7 @@ from counterfoil.audit import AuditLog
 from counterfoil.audit.backlog import Backlog
 from counterfoil.audit.redaction import Redactor
 from counterfoil.exporters.diagnostics import diagnostics
+from counterfoil.exporters.sql.chain import settled
 from counterfoil.schemas import (
     AuditTimeout,
     AuditUnavailable,
@@ -186,9 +187,9 @@ def _refusal(log: AuditLog, event: CredentialUse) -> str:
     return str(caught.value)
 
 
-def _always_repeated(pending: Pending, _: object) -> bool:
-    pending.repeated = True
-    return True
+def _always_repeated(pending: Pending, found: tuple[int, str, bytes] | None) -> bool:
+    pending.repeated = settled(pending, found)
+    return pending.repeated
 
 
 @pytest.mark.parametrize("defect", [False, True])
@@ -206,12 +207,12 @@ def test_a_commit_of_unknown_outcome_is_repeated_once(  # noqa: PLR0913, PLR0917
     """
     if defect:
         monkeypatch.setattr("counterfoil.exporters.sql.sqlite_store.settled", _always_repeated)
-    places = iter([True, False])
+    places = iter([None, "it went away"])
 
-    def is_in_place(*_: object) -> bool:
-        return next(places, True)
+    def trouble(*_: object) -> str | None:
+        return next(places, None)
 
-    monkeypatch.setattr("counterfoil.exporters.sql.sqlite_store.SqliteStore._is_in_place", is_in_place)
+    monkeypatch.setattr("counterfoil.exporters.sql.presence.Presence.trouble", trouble)
     for number in range(3):
         queued.record(a_use(f"use-{number}"))
     queued.flush(deadline=20)

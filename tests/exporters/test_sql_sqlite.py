@@ -180,9 +180,11 @@ def test_a_file_that_is_not_ours_is_left_to_the_byte(
     """Whatever stood there stands there afterwards, and the error names it."""
     make(address)
     before = address.read_bytes()
+    locked = address.with_name("audit.db.lock").exists()
     with pytest.raises(StoreForeign, match=_NAMED) as caught:
         use(address)
     assert address.read_bytes() == before
+    assert address.with_name("audit.db.lock").exists() == locked
     assert "not yours" not in repr(caught.value)
 
 

@@ -287,7 +287,7 @@ def test_a_long_commit_does_not_keep_anybody(address: Path, seal: Seal, monkeypa
             writer.append(seal())
         answers.set()
         leading.result()
-    assert store._open is None
+    assert store._file._open is None
 
 
 def test_a_poison_entry_costs_only_itself(
