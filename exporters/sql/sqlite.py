@@ -28,6 +28,9 @@ APPLICATION_ID: Final = 0x43544652
 
 _LOCK_POLL: Final = 0.0005
 
+_WAL_KEPT: Final = 16 * 1024 * 1024
+"""Bytes to which the -wal shrinks when it begins anew: above what it reaches while nobody reads for long."""
+
 _ADVICE: Final = "Write sqlite:///audit.db or a plain path."
 
 
@@ -148,10 +151,22 @@ class SharedLock:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._name = f"{path}.lock"
+        self._file = self._opened()
+
+    def _opened(self) -> int:
         try:
-            self._file = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            return os.open(self._name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise AuditUnavailable(f"{path}.lock cannot be opened ({os.strerror(error.errno or 0)})") from None
+            raise AuditUnavailable(f"{self._name} cannot be opened ({os.strerror(error.errno or 0)})") from None
+
+    def _is_in_place(self) -> bool:
+        """Whether the others take their turns by the same file: somebody may have deleted it."""
+        try:
+            found = os.stat(self._name)  # noqa: PTH116 -- once a commit; a Path costs three times that
+        except OSError:
+            return False
+        return os.path.samestat(found, os.fstat(self._file))
 
     def acquire(self, until: float) -> None:
         """Take the lock. Raises ``AuditUnavailable`` when it is not free by ``until`` (``time.monotonic``)."""
@@ -163,7 +178,10 @@ class SharedLock:
                     raise AuditUnavailable(f"{self._path} was locked by another process until the deadline") from None
                 time.sleep(_LOCK_POLL)
             else:
-                return
+                if self._is_in_place():
+                    return
+                os.close(self._file)
+                self._file = self._opened()
 
     def release(self) -> None:
         """Give the turn to the next."""
@@ -187,6 +205,7 @@ _SETTINGS: tuple[tuple[str, str, str | int], ...] = (
     ("journal_mode", "WAL", "wal"),
     ("synchronous", "FULL", 2),
     ("secure_delete", "ON", 1),
+    ("journal_size_limit", str(_WAL_KEPT), _WAL_KEPT),
 )
 
 

@@ -16,6 +16,7 @@ from counterfoil.schemas import AuditTimeout, AuditUnavailable, StoreError
 
 from ..diagnostics import diagnostics
 from .faults import fault_of, translated
+from .forks import leave_alone
 from .presence import Presence
 from .soundness import require_sound
 from .sqlite import SharedLock, check_file, connect, make_file
@@ -203,7 +204,7 @@ class SqliteFile:
 
     def _leave(self) -> None:
         if self._open is not None:
-            _left_alone.append(self._open.connection)
+            leave_alone(self._open.connection)
             self._open.presence.close()
             self._open = None
 
@@ -223,6 +224,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
 def _code(error: BaseException) -> int:
     """Return the primary result code of SQLite's error, 0 for any other."""
     return (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
-
-
-_left_alone: list[sqlite3.Connection] = []

@@ -276,6 +276,18 @@ def test_the_lock_is_given_back_after_an_error(address: Path) -> None:
     second.close()
 
 
+def test_a_lock_that_was_deleted_is_made_again(address: Path) -> None:
+    """Whoever takes its turn by a file that is gone would be alone with it: the next turn is by the new one."""
+    first, second = SharedLock(address), SharedLock(address)
+    address.with_name("audit.db.lock").unlink()
+    with first.held(time.monotonic() + 1), pytest.raises(AuditUnavailable), second.held(time.monotonic() + 0.05):
+        pass
+    with second.held(time.monotonic() + 1), pytest.raises(AuditUnavailable), first.held(time.monotonic() + 0.05):
+        pass
+    first.close()
+    second.close()
+
+
 def _use_writer(address: Path, seal: Seal) -> None:
     writer = _open(address)
     try:
