@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from counterfoil.exporters.sql import LogReader
     from counterfoil.schemas import Entry
 
+    from .integrity.commitment import Commitment
     from .integrity.verdict import Verification
     from .review.incident import Incident
 
@@ -103,6 +104,22 @@ class AuditReader:
             deep=self._store.irregularities() if deep else None,
             on_progress=on_progress,
         )
+
+    def commitment(
+        self, *, earlier: Iterable[int] = (), on_progress: Callable[[int], None] = lambda _done: None
+    ) -> Commitment:
+        """Read the whole log, and return its checkpoint as it stands, unsigned, and its roots at ``earlier`` sizes.
+
+        Raises ``WitnessRefused`` if entries are missing, or are not those of the checkpoints that the log itself keeps.
+        """
+        from .integrity.commitment import commit, readable
+
+        kept = list(readable(self._store.checkpoints()))
+        sizes = [*earlier, *(each.size for each in kept)]
+        found = commit(self._store.stored(), self.log_id, earlier=sizes, on_progress=on_progress)
+        for each in kept:
+            found.require(each, f"the log's own checkpoint of {each.size:,} entries")
+        return found
 
     def close(self) -> None:
         """Close."""

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from .checkpoint import checkpoint
 from .database import db_app
 from .demo import demo
 from .export import export_app
 from .incident import incident
 from .inspect import inspect
+from .key import key_app
 from .query import query
 from .record import record
 from .redact import redact
@@ -34,9 +36,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (demo, record, query, show, inspect, redact, incident, verify, schema):
+for command in (demo, record, query, show, inspect, redact, incident, verify, checkpoint, schema):
     app.command()(command)
 app.add_typer(export_app, name="export")
+app.add_typer(key_app, name="key")
 app.add_typer(db_app, name="db")
 
 
@@ -65,8 +68,15 @@ def _explain(error: CounterfoilError) -> None:
 
 def exit_code(error: Exception) -> int:
     """Return the exit code of an error: 3 for the store, 2 for wrong use, else 1."""
-    from counterfoil.schemas.errors import ConfigurationError, FingerprintKeyError, MissingExtra, StoreError
+    from counterfoil.schemas.errors import (
+        ConfigurationError,
+        FingerprintKeyError,
+        InvalidNote,
+        MissingExtra,
+        SigningKeyError,
+        StoreError,
+    )
 
-    if isinstance(error, ConfigurationError | FingerprintKeyError | MissingExtra):
+    if isinstance(error, ConfigurationError | FingerprintKeyError | InvalidNote | MissingExtra | SigningKeyError):
         return 2
     return 3 if isinstance(error, StoreError) else 1

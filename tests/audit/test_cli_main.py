@@ -39,8 +39,11 @@ if TYPE_CHECKING:
 
     Leaks = Callable[..., list[str]]
 
-_READING = [("query",), ("show", "1"), ("incident", "0" * 43), ("verify",), ("db", "info")]
-_COMMANDS = ["demo", "record", "query", "show", "inspect", "redact", "incident", "verify", "schema", "export", "db"]
+_READING = [("query",), ("show", "1"), ("incident", "0" * 43), ("verify",), ("checkpoint",), ("db", "info")]
+_COMMANDS = [
+    *("demo", "record", "query", "show", "inspect", "redact", "incident", "verify", "checkpoint", "schema"),
+    *("export", "key", "db"),
+]
 _COUNTERFOIL = Path(sys.executable).with_name("counterfoil")
 _HEAVY = {"sqlalchemy", "sqlmodel", "opentelemetry.sdk", "starlette", "cryptography", "httpx", "httpx2", "uvicorn"}
 
