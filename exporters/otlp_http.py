@@ -14,6 +14,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from counterfoil.schemas import ExportFailed
 
+from .http_deadline import WatchedAdapter, content_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -45,16 +47,23 @@ class _OneRequest(requests.Session):
         super().__init__()
         self._name = name
         self.failure: ExportFailed | None = None
+        self._watching = WatchedAdapter()
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, self._watching)
 
     def request(self, *args: Any, **options: Any) -> requests.Response:
-        options["allow_redirects"] = False
-        try:
-            response = super().request(*args, **options)
-        except Exception as error:  # noqa: BLE001 -- the request did not arrive, and the text may quote a header
-            raise self._failed(_reason(error)) from None
+        options |= {"allow_redirects": False, "stream": True}
+        with self._watching.within(options["timeout"]) as expired:
+            try:
+                response = super().request(*args, **options)
+                content = content_of(response)
+            except Exception as error:  # noqa: BLE001 -- the request did not arrive, and the text may quote a header
+                raise self._failed(_IN_TIME if expired.is_set() else _reason(error)) from None
+        if expired.is_set():  # headers that end with the connection look like an answer
+            raise self._failed(_IN_TIME)
         if not 200 <= response.status_code < 300:
             raise self._failed(f"answered HTTP {response.status_code}")
-        if rejected := _rejected(response):
+        if rejected := _rejected(response, content):
             raise self._failed(f"rejected {rejected} of the spans")
         return response
 
@@ -70,20 +79,22 @@ def _reason(error: Exception) -> str:
     )
 
 
+_IN_TIME = "did not answer in time"
+
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (requests.exceptions.SSLError, "failed the TLS handshake"),
-    (requests.exceptions.Timeout, "did not answer in time"),
+    (requests.exceptions.Timeout, _IN_TIME),
     (requests.exceptions.ConnectionError, "cannot be reached, or closed the connection"),
     (requests.exceptions.InvalidHeader, "was not asked: a value in OTEL_EXPORTER_OTLP_HEADERS is no header value"),
     (UnicodeError, "was not asked: a value in OTEL_EXPORTER_OTLP_HEADERS is no header value"),
 )
 
 
-def _rejected(response: requests.Response) -> int:
+def _rejected(response: requests.Response, content: bytes) -> int:
     """Return how many spans a success leaves out (OTLP, partial success). Other content than protobuf says nothing."""
     if not response.headers.get("Content-Type", "").startswith("application/x-protobuf"):
         return 0
     try:
-        return int(ExportTraceServiceResponse.FromString(response.content).partial_success.rejected_spans)
+        return int(ExportTraceServiceResponse.FromString(content).partial_success.rejected_spans)
     except DecodeError:
         return 0
