@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from counterfoil.audit.address import address_of, file_of
 from counterfoil.schemas import ConfigurationError, StoreCorrupt
+
+from ..address import address_of, file_of
 
 if TYPE_CHECKING:
     import os

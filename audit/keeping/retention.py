@@ -22,11 +22,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from counterfoil.audit.address import address_of
 from counterfoil.schemas import AuditUnavailable, ConfigurationError, LogChange, LogEvent, SigningKeyError, StoreCorrupt
 from counterfoil.schemas.entry import chain_hash, leaf_hash
 from counterfoil.schemas.values import rfc3339
 
+from ..address import address_of
 from ..integrity.merkle import root_of
 from ..integrity.note import Checkpoint, pruned_origin_of
 
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
-    from counterfoil.audit.log import AuditLog
     from counterfoil.exporters.sql import LogReader
     from counterfoil.schemas import Entry
 
     from ..integrity.signing_key import SigningKey
+    from ..log import AuditLog
 
 _BATCH: Final = 500  # a writer of another process waits for one batch: some 30 ms
 _PAUSE: Final = 0.005  # seconds, in which it gets its turn
@@ -135,7 +135,7 @@ def _remove(  # noqa: PLR0913, PLR0917 -- all that was decided before
     before: datetime,
     on_progress: Callable[[int, int], None],
 ) -> Retention:
-    from counterfoil.audit.log import AuditLog
+    from ..log import AuditLog
 
     done, (after, head) = 0, reader.last_pruned()
     reason = f"recorded before {rfc3339(before)}"
