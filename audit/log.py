@@ -98,7 +98,9 @@ class AuditLog:
         queue_entries: int = QUEUE_ENTRIES,
         queue_bytes: int = QUEUE_BYTES,
     ) -> Self:
-        """Open the log at ``address`` (``sqlite:///audit.db`` or a path; else ``COUNTERFOIL_DB``), making a new one.
+        """Open the log at ``address``, else at ``COUNTERFOIL_DB``, making a new one.
+
+        It is a file (``audit.db``, ``sqlite:///audit.db``) or a database (``postgresql+psycopg://user@host/name``).
 
         ``approval_policy`` says which calls need an approval; each use is recorded with what it said, also one for
         which nobody asked. ``deadline`` in seconds bounds every wait. ``accept_new_key`` goes on under another

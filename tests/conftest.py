@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 from base64 import b64encode, urlsafe_b64encode
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,8 +14,8 @@ from counterfoil.schemas import FingerprintKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
+    from bench.postgres_server import PostgresServer
     from counterfoil.audit import AuditLog
 
 
@@ -51,6 +53,25 @@ def secret() -> str:
 def address(tmp_path: Path) -> Path:
     """Name a log that does not exist yet."""
     return tmp_path / "audit.db"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """Run a PostgreSQL server for as long as there are tests that ask for it. A test that ends it starts it again."""
+    found = spec_from_file_location("postgres_server", Path(__file__).parents[1] / "bench" / "postgres_server.py")
+    assert found is not None
+    assert found.loader is not None
+    module = module_from_spec(found)
+    found.loader.exec_module(module)
+    server: PostgresServer = module.PostgresServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer) -> str:
+    """Name a log in PostgreSQL that does not exist yet. The address has a password in it."""
+    return postgres_server.new_address()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""``counterfoil db``: about the file itself."""
+"""``counterfoil db``: about the file or database itself."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import typer
 from .keeping import backup, retain
 from .options import AsJson, Db, Immutable
 
-db_app = typer.Typer(help="About the log's own file.", no_args_is_help=True, rich_markup_mode=None)
+db_app = typer.Typer(help="About the log's own file or database.", no_args_is_help=True, rich_markup_mode=None)
 for command in (backup, retain):
     db_app.command()(command)
 
 
 @db_app.command()
 def path(db: Db = None) -> None:
-    """Print which file the address means."""
+    """Print which file or database the address means; no password."""
     from counterfoil.audit.address import address_of
-    from counterfoil.exporters.sql import path_of
+    from counterfoil.exporters.sql.info import place_of
 
     from .render import plain
 
-    typer.echo(plain(str(path_of(address_of(db)).absolute())))
+    typer.echo(plain(place_of(address_of(db))))
 
 
 @db_app.command()
 def info(db: Db = None, immutable: Immutable = False, as_json: AsJson = False) -> None:
-    """Print what the file is, how far it goes, and how durably it is written."""
+    """Print what the file or database is, how far it goes, and how durably it is written."""
     import json
 
     from counterfoil.audit.address import address_of

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 Db = Annotated[
     str | None,
-    typer.Option("--db", help="The log: a file or sqlite:///FILE. Default: $COUNTERFOIL_DB.", show_default=False),
+    typer.Option(
+        "--db", help="The log: a file, or postgresql+psycopg://… Default: $COUNTERFOIL_DB.", show_default=False
+    ),
 ]
 Immutable = Annotated[
     bool,

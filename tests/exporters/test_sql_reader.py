@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -9,10 +10,11 @@ import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from counterfoil.exporters.filter import Filter
-from counterfoil.exporters.sql import Pending, SqliteReader, Writer, open_writer
+from counterfoil.exporters.sql import LogReader, Pending, SqliteReader, Writer, open_reader, open_writer
 from counterfoil.schemas import (
     Action,
     Agent,
@@ -80,16 +82,31 @@ _WANTED = _use(
 )
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest) -> str:
+    """Name a log that does not exist yet, in each of the databases."""
+    named = request.getfixturevalue("address" if request.param == "sqlite" else "postgres")
+    return str(named)
+
+
 @pytest.fixture
-def reader(writer: Writer, address: Path) -> Iterator[SqliteReader]:
-    """Read the log while it is open for writing."""
-    assert not writer.closed
-    opened = SqliteReader(address)
+def writer(place: str) -> Iterator[Writer]:
+    """Open the log for writing, and close it."""
+    opened = open_writer(place, deadline=10.0, fingerprint_key_id="00000000")
     yield opened
     opened.close()
 
 
-def _found(reader: SqliteReader, **wanted: Any) -> list[int]:
+@pytest.fixture
+def reader(writer: Writer, place: str) -> Iterator[LogReader]:
+    """Read the log while it is open for writing."""
+    assert not writer.closed
+    opened = open_reader(place)
+    yield opened
+    opened.close()
+
+
+def _found(reader: LogReader, **wanted: Any) -> list[int]:
     return [entry.seq for entry in reader.find(Filter(**wanted))]
 
 
@@ -121,7 +138,7 @@ def _found(reader: SqliteReader, **wanted: Any) -> list[int]:
         ("kind", "credential_use"),
     ],
 )
-def test_a_filter_finds_what_it_names(name: str, value: str, seal: Seal, writer: Writer, reader: SqliteReader) -> None:
+def test_a_filter_finds_what_it_names(name: str, value: str, seal: Seal, writer: Writer, reader: LogReader) -> None:
     """Each filter finds the one entry that has the value, and nothing under any other value."""
     writer.append(seal(LogEvent.model_validate({"change": "gap"})))
     writer.append(seal(_WANTED))
@@ -150,7 +167,7 @@ _NOTHING_STATED: dict[str, dict[str, Any]] = {
     ],
 )
 def test_what_nobody_stated_is_found_as_it_is_read(
-    writer: Writer, reader: SqliteReader, wanted: Filter, kinds: set[str]
+    writer: Writer, reader: LogReader, wanted: Filter, kinds: set[str]
 ) -> None:
     """Unknown, in events of a kind that could say it: a change of a credential has neither proof nor outcome."""
     for kind, parts in _NOTHING_STATED.items():
@@ -160,15 +177,17 @@ def test_what_nobody_stated_is_found_as_it_is_read(
     assert {entry.event.kind for entry in reader.find(wanted)} == kinds
 
 
-def test_what_cannot_be_stored_is_not_found(seal: Seal, writer: Writer, reader: SqliteReader) -> None:
-    """A lone surrogate, or a number beyond SQLite's, is in no entry, and asking for it is no error."""
+def test_what_cannot_be_stored_is_not_found(seal: Seal, writer: Writer, reader: LogReader) -> None:
+    """NUL, a lone surrogate, or a number beyond 64 bits is in no entry, and asking for it is no error."""
     writer.append(seal(_WANTED))
-    assert _found(reader, task="\ud800") == []
+    for text in ("\ud800", "\x00", "t-42\x00"):
+        assert _found(reader, task=text) == _found(reader, audience=text) == _found(reader, resource=text) == []
+        assert _found(reader, checks={text: "fail"}) == []
     assert reader.by_event_id("\ud800") is None
     assert (reader.entry(2**63), reader.entry(2**70), reader.entry(-(2**70))) == (None, None, None)
 
 
-def test_filters_hold_together(seal: Seal, writer: Writer, reader: SqliteReader) -> None:
+def test_filters_hold_together(seal: Seal, writer: Writer, reader: LogReader) -> None:
     """Of two filters both must hold; of none, everything is found."""
     writer.append(seal(_use(context=Context(task="t-42"))))
     writer.append(seal(_WANTED))
@@ -177,7 +196,7 @@ def test_filters_hold_together(seal: Seal, writer: Writer, reader: SqliteReader)
     assert _found(reader) == [1, 2]
 
 
-def test_since_includes_and_until_excludes(seal: Seal, writer: Writer, reader: SqliteReader) -> None:
+def test_since_includes_and_until_excludes(seal: Seal, writer: Writer, reader: LogReader) -> None:
     """Two windows that meet share no entry and leave none out."""
     for moment in (_NOON, _ONE_O_CLOCK):
         writer.append(seal(_use(context=Context.model_validate({"occurred_at": moment}))))
@@ -200,7 +219,7 @@ def test_since_includes_and_until_excludes(seal: Seal, writer: Writer, reader: S
     ],
 )
 def test_a_resource_includes_what_lies_below(
-    uris: tuple[str, str, str], seal: Seal, writer: Writer, reader: SqliteReader
+    uris: tuple[str, str, str], seal: Seal, writer: Writer, reader: LogReader
 ) -> None:
     """A path matches itself and what lies below, and not its neighbour: nothing in it is a wildcard."""
     for uri in uris:
@@ -231,7 +250,7 @@ def _checked(**outcomes: str) -> CredentialUse:
     ],
 )
 def test_checks_are_found_by_how_they_ended(
-    checks: dict[str, str], found: list[int], seal: Seal, writer: Writer, reader: SqliteReader
+    checks: dict[str, str], found: list[int], seal: Seal, writer: Writer, reader: LogReader
 ) -> None:
     """Each of them ended so in the entry; one that the entry does not name ended in no way at all."""
     for outcome in ("fail", "pass"):
@@ -241,13 +260,13 @@ def test_checks_are_found_by_how_they_ended(
     assert _found(reader, checks=checks) == found
 
 
-def test_an_event_without_a_token_has_no_audience(seal: Seal, writer: Writer, reader: SqliteReader) -> None:
+def test_an_event_without_a_token_has_no_audience(seal: Seal, writer: Writer, reader: LogReader) -> None:
     """Where there is no list of audiences, nothing is found and nothing fails."""
     writer.append(seal(LogEvent.model_validate({"change": "gap"})))
     assert _found(reader, audience="https://a.example") == []
 
 
-def test_who_used_a_credential_or_a_key(seal: Seal, writer: Writer, reader: SqliteReader) -> None:
+def test_who_used_a_credential_or_a_key(seal: Seal, writer: Writer, reader: LogReader) -> None:
     """A row for each tenant and process, as agents recorded it, with its first and last entry."""
     token, bound = Token(fingerprint=_TOKEN), Binding(key_thumbprint=_KEY)
     other = Token(fingerprint=_INBOUND)
@@ -269,7 +288,7 @@ def test_who_used_a_credential_or_a_key(seal: Seal, writer: Writer, reader: Sqli
     assert reader.holders(key="x") == []
 
 
-def test_how_a_producer_counted(seal: Seal, writer: Writer, reader: SqliteReader) -> None:
+def test_how_a_producer_counted(seal: Seal, writer: Writer, reader: LogReader) -> None:
     """Its own entries in the window, with their numbers, what it declared, and what changed."""
     for producer, number, raised in (("p", 1, []), ("q", 1, []), ("p", 4, [2, 3]), ("p", 5, [])):
         facts = {"id": producer, "seq": number, "raised": raised, "pid": 1, "host": "h", "library": "l"}
@@ -280,40 +299,44 @@ def test_how_a_producer_counted(seal: Seal, writer: Writer, reader: SqliteReader
 
 
 @pytest.mark.parametrize("limit", [None, 1, 499, 500, 501, 1000, 1200, 5000])
-def test_pages_join_without_a_seam(limit: int | None, reader: SqliteReader, many: int) -> None:
+def test_pages_join_without_a_seam(limit: int | None, reader: LogReader, many: int) -> None:
     """More entries than a page holds come in order, each once, up to the limit."""
     found = [entry.seq for entry in reader.find(Filter(task="t-42"), limit=limit)]
     assert found == [number for number in range(1, many + 1) if number > 99][:limit]
 
 
 @pytest.fixture
-def many(address: Path, writer: Writer) -> int:
+def many(place: str, writer: Writer) -> int:
     """Fill the log quickly with 2,400 entries, all but the first 99 in a task."""
     assert writer.head() == 0
-    _execute(
-        address,
-        "INSERT INTO entry (seq, body, leaf_hash, chain_hash)"
-        " WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2400)"
-        """ SELECT i, '{"context":{"event_id":"' || i || '"' || iif(i > 99, ',"task":"t-42"', '') || '}}', x'', x''"""
-        " FROM n",
-    )
+    tasks = [{"task": "t-42"} if number > 99 else {} for number in range(1, 2401)]
+    bodies = [{"context": {"event_id": str(number), **task}} for number, task in enumerate(tasks, start=1)]
+    _put_in(place, [(number, json.dumps(body)) for number, body in enumerate(bodies, start=1)])
     return 2400
 
 
-def test_rows_to_verify_come_page_by_page(address: Path, reader: SqliteReader, many: int) -> None:
+def test_rows_to_verify_come_page_by_page(place: str, reader: LogReader, many: int) -> None:
     """All rows are read as they stand, also one that was put in where no entry can be."""
     lowest = -(2**63)
-    _execute(address, f"INSERT INTO entry (seq, body, leaf_hash, chain_hash) VALUES ({lowest}, '{{}}', x'', x'')")
+    _put_in(place, [(lowest, "{}")])
     assert [row[0] for row in reader.stored()] == [lowest, *range(1, many + 1)]
+    assert next(reader.stored()) == (lowest, b"{}", b"", b"")
 
 
-def _execute(address: Path, statement: str) -> None:
-    connection = sqlite3.connect(address, isolation_level=None)
-    connection.execute(statement)
+def _put_in(place: str, rows: list[tuple[int, str]]) -> None:
+    """Put rows into the table past the writer."""
+    if place.startswith("postgresql"):
+        statement = "COPY entry (seq, body, leaf_hash, chain_hash) FROM STDIN"
+        with psycopg.connect(place.replace("+psycopg", "")) as database, database.cursor().copy(statement) as copy:
+            for seq, body in rows:
+                copy.write_row((seq, body, b"", b""))
+        return
+    connection = sqlite3.connect(place, isolation_level=None)
+    connection.executemany("INSERT INTO entry (seq, body, leaf_hash, chain_hash) VALUES (?, ?, x'', x'')", rows)
     connection.close()
 
 
-def test_one_entry(seal: Seal, writer: Writer, reader: SqliteReader) -> None:
+def test_one_entry(seal: Seal, writer: Writer, reader: LogReader) -> None:
     """An entry is found by its number and by its event, with the very bytes that were sealed."""
     pending = seal(_WANTED)
     writer.append(pending)
@@ -341,15 +364,16 @@ def test_reading_cannot_write(seal: Seal, address: Path, connections: Connection
     reader.close()
 
 
-def test_a_reader_sees_new_entries(seal: Seal, writer: Writer, reader: SqliteReader) -> None:
+def test_a_reader_sees_new_entries(seal: Seal, writer: Writer, reader: LogReader) -> None:
     """No snapshot is held between two questions."""
     for expected in (1, 2):
         writer.append(seal())
         assert reader.head() == expected
 
 
-def test_a_copy_in_a_read_only_folder(seal: Seal, writer: Writer, address: Path, tmp_path: Path) -> None:
+def test_a_copy_in_a_read_only_folder(seal: Seal, address: Path, tmp_path: Path) -> None:
     """``immutable`` reads a copy where SQLite may not make its own files, and leaves nothing behind."""
+    writer = open_writer(address, deadline=2.0, fingerprint_key_id="00000000")
     writer.append(seal())
     writer.close()
     folder = tmp_path / "evidence"

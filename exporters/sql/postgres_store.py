@@ -1,0 +1,260 @@
+"""A PostgreSQL log as a writer's store: one transaction at a time, under an advisory lock that its writers share.
+
+The lock is taken first and the head of the chain read inside it. The transaction is READ COMMITTED, in which each
+statement sees what was committed before it began: with another isolation the head would be that of before the wait.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple
+
+import psycopg
+
+from counterfoil.schemas import AuditTimeout, AuditUnavailable, EntryRefused, StoreCorrupt
+from counterfoil.schemas.entry import GENESIS
+
+from .chain import chained, settled, without_twins
+from .postgres import Session, abandon, bounded, make_durable
+from .postgres_faults import translated
+from .postgres_tables import has_tables, identify, make_tables
+from .writer import SavedCheckpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from psycopg.errors import Diagnostic
+
+    from ..pending import Pending
+    from .postgres import Connection, PostgresAddress
+
+_CREATING: Final = int.from_bytes(b"CTFRmake", "big")
+"""The advisory lock under which the tables of a log are made: it has no id of its own yet."""
+
+
+class _Head(NamedTuple):
+    seq: int
+    chain_hash: bytes
+
+
+class PostgresStore:
+    """One PostgreSQL log, open for writing, on a connection of its own. One thread at a time may use it."""
+
+    def __init__(self, address: PostgresAddress, *, deadline: float, fingerprint_key_id: str) -> None:
+        """Open the log at ``address``, making its tables if there are none. ``deadline`` in seconds bounds every wait.
+
+        Raises ``AuditUnavailable``, ``StoreMissing`` (no database or schema), ``StoreForeign`` or ``StoreCorrupt``.
+        """
+        self.name = address.name
+        self.log_id = b""
+        self.fingerprint_key_id = fingerprint_key_id
+        self._deadline = deadline
+        self._last = _Head(0, GENESIS)
+        self._warned = False
+        self._session = Session(address, self._prepare)
+        self.head()
+
+    def _prepare(self, connection: Connection) -> None:
+        """Make sure that this is the log that was opened first; make the tables if there are none."""
+        connection.add_notice_handler(self._note_warning)
+        make_durable(connection, self.name)
+        if not self.log_id and not has_tables(connection):
+            self._make_tables(connection)
+        log_id, key_id, _ = identify(connection, self.name)
+        if self.log_id and log_id != self.log_id:
+            raise AuditUnavailable(f"{self.name}: another log stands in its place")
+        self.log_id, self.fingerprint_key_id = log_id, key_id
+        self._require_last(connection)
+
+    def _make_tables(self, connection: Connection) -> None:
+        """Make the tables in one transaction, unless another process was first."""
+        _begin_under_lock(connection, _CREATING, connection.until)
+        if not has_tables(connection):
+            make_tables(connection, self.fingerprint_key_id)
+        connection.execute("COMMIT")
+
+    def _require_last(self, connection: Connection) -> None:
+        """Require the last entry that was acknowledged here: a standby that took over may lack it."""
+        if self._last.seq == 0:
+            return
+        found = connection.execute("SELECT chain_hash FROM entry WHERE seq = %s", (self._last.seq,)).fetchone()
+        if found != (self._last.chain_hash,) and (found or _head(connection).seq < self._last.seq):
+            raise self._acknowledged_are_gone()
+
+    def _acknowledged_are_gone(self) -> StoreCorrupt:
+        return StoreCorrupt(f"{self.name}: entries that were acknowledged are gone")
+
+    def commit(self, batch: list[Pending], until: float) -> None:
+        """Store ``batch`` in one transaction, under the lock."""
+        with translated(self.name):
+            try:
+                with self._transaction(until) as connection:
+                    last = self._insert(connection, batch)
+            except _REFUSED:
+                with self._transaction(until) as connection:
+                    last = self._insert_each(connection, batch)
+        self._last = last
+
+    @contextmanager
+    def _transaction(self, until: float) -> Generator[Connection]:
+        connection = self._session.run(lambda connection: self._begin(connection, until), until)
+        committing = self._warned = False
+        try:
+            with bounded(connection, until):
+                yield connection
+                committing = True
+                self._confirm(connection.execute("COMMIT").statusmessage)
+        except psycopg.Error as error:
+            abandon(connection)
+            if committing:
+                raise AuditTimeout(f"{self.name}: the server did not answer whether it committed") from None
+            raise error from None
+        except BaseException:
+            abandon(connection)
+            raise
+
+    def _confirm(self, answer: str | None) -> None:
+        # A commit that waits for a standby and is told to stop reports success, with a warning.
+        if answer != "COMMIT" or self._warned:
+            raise AuditTimeout(f"{self.name}: the server does not confirm that the commit is durable")
+
+    def _begin(self, connection: Connection, until: float) -> Connection:
+        _begin_under_lock(connection, int.from_bytes(self.log_id[:8], "big", signed=True), until)
+        return connection
+
+    def _insert(self, connection: Connection, batch: list[Pending]) -> _Head:
+        """Insert the entries behind the head of the chain, which only the lock keeps where it is."""
+        head = _head(connection)
+        if head.seq < self._last.seq:
+            raise self._acknowledged_are_gone()
+        rows = chained(batch, self.log_id, *head)
+        if not rows:
+            return head
+        connection.execute(_INSERT, [list(column) for column in zip(*rows, strict=True)])
+        return _Head(rows[-1][0], rows[-1][3])
+
+    def _insert_each(self, connection: Connection, batch: list[Pending]) -> _Head:
+        """Insert what is new, one by one, so that an entry which is refused costs none of the others its place."""
+        firsts, twins = without_twins(batch)
+        stored, last = _stored(connection, firsts), _head(connection)
+        for each in firsts:
+            if not settled(each, stored.get(each.event_id)):
+                last = self._insert_alone(connection, each) or last
+        stored = _stored(connection, twins)
+        for twin in twins:
+            if not settled(twin, stored.get(twin.event_id)):
+                twin.error = next(each.error for each in firsts if each.event_id == twin.event_id)
+        return last
+
+    def _insert_alone(self, connection: Connection, pending: Pending) -> _Head | None:
+        connection.execute("SAVEPOINT alone")
+        try:
+            last = self._insert(connection, [pending])
+        except _REFUSED as error:
+            if isinstance(error, psycopg.errors.UniqueViolation):  # not the entry's fault, but its place's
+                raise
+            connection.execute("ROLLBACK TO SAVEPOINT alone")
+            pending.error, last = EntryRefused(f"SQLSTATE {error.sqlstate}"), None
+        connection.execute("RELEASE SAVEPOINT alone")
+        return last
+
+    def _note_warning(self, notice: Diagnostic) -> None:
+        self._warned = self._warned or notice.severity_nonlocalized == "WARNING"
+
+    def head(self) -> int:
+        """Return the sequence number of the last entry, 0 for an empty log."""
+        return int(self._read("SELECT coalesce(max(seq), 0) FROM entry")[0][0])
+
+    def leaves_after(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
+        """Return ``(seq, leaf_hash)`` of up to ``limit`` entries that follow ``seq``, in order, pruned or not."""
+        return self._read(_LEAVES, {"seq": seq, "limit": limit})
+
+    def last_checkpoint(self) -> SavedCheckpoint | None:
+        """Return the checkpoint of the largest size."""
+        found = self._read("SELECT size, note, frontier FROM checkpoint ORDER BY size DESC LIMIT 1")
+        return SavedCheckpoint(*found[0]) if found else None
+
+    def save_checkpoint(self, checkpoint: SavedCheckpoint, until: float) -> None:
+        """Store a checkpoint, in place of one of the same size."""
+        with translated(self.name), self._transaction(until) as connection:
+            connection.execute(_SAVE_CHECKPOINT, checkpoint)
+
+    def prune(self, pending: Pending, first: int, last: int, count: int, until: float) -> None:
+        """Remove ``count`` bodies and store ``pending``, which tells of it, in one transaction."""
+        with translated(self.name), self._transaction(until) as connection:
+            for statement in (_KEEP_HASHES, _REMOVE_BODIES):
+                if connection.execute(statement, (first, last)).rowcount != count:
+                    raise AuditUnavailable(f"{self.name}: somebody else prunes these entries; nothing was removed")
+            head = self._insert(connection, [pending])
+        self._last = head
+
+    def purge(self, until: float) -> bool:
+        """Remove what still stands of pruned bodies beside the table. False if somebody reads it."""
+        with translated(self.name):
+            self._session.run(lambda connection: connection.execute("VACUUM entry"), until)
+        return self._read("SELECT pg_stat_get_dead_tuples('entry'::regclass)") == [(0,)]
+
+    def adopt_key(self, fingerprint_key_id: str) -> None:
+        """From now on the log's fingerprints are made with another key."""
+        with translated(self.name), self._transaction(time.monotonic() + self._deadline) as connection:
+            connection.execute("UPDATE log SET fingerprint_key_id = %s", (fingerprint_key_id,))
+        self.fingerprint_key_id = fingerprint_key_id
+
+    def _read(self, statement: LiteralString, given: dict[str, Any] | None = None) -> list[Any]:
+        until = time.monotonic() + self._deadline
+        with translated(self.name):
+            return self._session.run(lambda connection: connection.execute(statement, given).fetchall(), until)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._session.close()
+
+    def after_fork_in_child(self) -> None:
+        """Leave the parent's connection alone; open another when there is need of one."""
+        self._session.after_fork_in_child()
+
+
+def _begin_under_lock(connection: Connection, key: int, until: float) -> None:
+    """Begin a transaction, and take an advisory lock until its end. The server waits for it no longer than we do."""
+    milliseconds = max(1, int((until - time.monotonic()) * 1000))
+    connection.execute(_BEGIN % (milliseconds, key))
+
+
+def _head(connection: Connection) -> _Head:
+    found = connection.execute("SELECT seq, chain_hash FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
+    return _Head(*found) if found else _Head(0, GENESIS)
+
+
+def _stored(connection: Connection, batch: list[Pending]) -> dict[str, tuple[int, str, bytes]]:
+    if not batch:
+        return {}
+    found = connection.execute(_BY_EVENT_IDS, ([each.event_id for each in batch],)).fetchall()
+    return {event_id: (seq, body, chain_hash) for event_id, seq, body, chain_hash in found}
+
+
+# In one message to the server. A statement_timeout that the user has would also end the wait for a standby, in the
+# middle of a commit.
+_BEGIN = (
+    b"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = %d; SET LOCAL statement_timeout = 0; "
+    b"SELECT pg_advisory_xact_lock(%d)"
+)
+_INSERT = (
+    "INSERT INTO entry (seq, body, leaf_hash, chain_hash) "
+    "SELECT * FROM unnest(%b::bigint[], %b::text[], %b::bytea[], %b::bytea[])"
+)
+_REFUSED = (psycopg.errors.IntegrityError, psycopg.errors.DataError, psycopg.errors.ProgramLimitExceeded)
+_KEEP_HASHES = (
+    "INSERT INTO pruned (seq, leaf_hash, chain_hash) SELECT seq, leaf_hash, chain_hash FROM entry "
+    "WHERE seq BETWEEN %s AND %s AND kind IS DISTINCT FROM 'log'"
+)
+_REMOVE_BODIES = "DELETE FROM entry WHERE seq BETWEEN %s AND %s AND kind IS DISTINCT FROM 'log'"
+_BY_EVENT_IDS = "SELECT event_id, seq, body, chain_hash FROM entry WHERE event_id = ANY(%s)"
+_LEAVES = (
+    "SELECT seq, leaf_hash FROM entry WHERE seq > %(seq)s UNION ALL SELECT seq, leaf_hash FROM pruned "
+    "WHERE seq > %(seq)s ORDER BY seq LIMIT %(limit)s"
+)
+_SAVE_CHECKPOINT = (
+    "INSERT INTO checkpoint (size, note, frontier) VALUES (%s, %s, %s) "
+    "ON CONFLICT (size) DO UPDATE SET note = excluded.note, frontier = excluded.frontier"
+)
