@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from counterfoil.schemas import AuditUnavailable, StoreCorrupt, StoreError
+from counterfoil.schemas import AuditUnavailable, DiskFull, StoreCorrupt, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -20,7 +20,7 @@ _FAULTS: dict[str, tuple[type[StoreError], str]] = {
     "42": (StoreCorrupt, "its tables or entries are not as they were made"),
     "42501": (AuditUnavailable, "this user may not do that with the log's tables"),
     "53": (AuditUnavailable, "the server has no room for it"),
-    "53100": (AuditUnavailable, "the server's disk is full"),
+    "53100": (DiskFull, "the server's disk is full"),
     "53300": (AuditUnavailable, "the server takes no more connections"),
     "55": (AuditUnavailable, "it is in use by another process"),
     "55P03": (AuditUnavailable, "it was locked by another process until the deadline"),

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple
 
 import psycopg
 
-from counterfoil.schemas import AuditTimeout, AuditUnavailable, EntryRefused, StoreCorrupt
+from counterfoil.schemas import AuditTimeout, AuditUnavailable, EntryRefused, KeyMismatch, StoreCorrupt
 from counterfoil.schemas.entry import GENESIS
 
 from .chain import chained, settled, without_twins
 from .postgres import Session, abandon, bounded, make_durable
 from .postgres_faults import translated
 from .postgres_tables import has_tables, identify, make_tables
-from .writer import SavedCheckpoint
+from .writer import SIGNED_NOTE, SavedCheckpoint
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -33,7 +33,9 @@ _CREATING: Final = int.from_bytes(b"CTFRmake", "big")
 """The advisory lock under which the tables of a log are made: it has no id of its own yet."""
 
 
-class _Head(NamedTuple):
+class _End(NamedTuple):
+    """The last entry of the chain."""
+
     seq: int
     chain_hash: bytes
 
@@ -50,7 +52,8 @@ class PostgresStore:
         self.log_id = b""
         self.fingerprint_key_id = fingerprint_key_id
         self._deadline = deadline
-        self._last = _Head(0, GENESIS)
+        self._adopting = ""
+        self._last = _End(0, GENESIS)
         self._warned = False
         self._session = Session(address, self._prepare)
         self.head()
@@ -62,9 +65,10 @@ class PostgresStore:
         if not self.log_id and not has_tables(connection):
             self._make_tables(connection)
         log_id, key_id, _ = identify(connection, self.name)
-        if self.log_id and log_id != self.log_id:
+        if not self.log_id:
+            self.log_id, self.fingerprint_key_id = log_id, key_id
+        elif log_id != self.log_id:
             raise AuditUnavailable(f"{self.name}: another log stands in its place")
-        self.log_id, self.fingerprint_key_id = log_id, key_id
         self._require_last(connection)
 
     def _make_tables(self, connection: Connection) -> None:
@@ -79,7 +83,7 @@ class PostgresStore:
         if self._last.seq == 0:
             return
         found = connection.execute("SELECT chain_hash FROM entry WHERE seq = %s", (self._last.seq,)).fetchone()
-        if found != (self._last.chain_hash,) and (found or _head(connection).seq < self._last.seq):
+        if found != (self._last.chain_hash,) and (found or _head(connection) < self._last.seq):
             raise self._acknowledged_are_gone()
 
     def _acknowledged_are_gone(self) -> StoreCorrupt:
@@ -94,7 +98,7 @@ class PostgresStore:
             except _REFUSED:
                 with self._transaction(until) as connection:
                     last = self._insert_each(connection, batch)
-        self._last = last
+        self._acknowledge(last)
 
     @contextmanager
     def _transaction(self, until: float) -> Generator[Connection]:
@@ -123,21 +127,35 @@ class PostgresStore:
         _begin_under_lock(connection, int.from_bytes(self.log_id[:8], "big", signed=True), until)
         return connection
 
-    def _insert(self, connection: Connection, batch: list[Pending]) -> _Head:
-        """Insert the entries behind the head of the chain, which only the lock keeps where it is."""
-        head = _head(connection)
-        if head.seq < self._last.seq:
-            raise self._acknowledged_are_gone()
-        rows = chained(batch, self.log_id, *head)
-        if not rows:
-            return head
-        connection.execute(_INSERT, [list(column) for column in zip(*rows, strict=True)])
-        return _Head(rows[-1][0], rows[-1][3])
+    def _acknowledge(self, last: _End) -> None:
+        self._last = last
+        if self._adopting:
+            self.fingerprint_key_id, self._adopting = self._adopting, ""
 
-    def _insert_each(self, connection: Connection, batch: list[Pending]) -> _Head:
+    def _insert(self, connection: Connection, batch: list[Pending]) -> _End:
+        """Insert the entries behind the end of the chain, which only the lock keeps where it is."""
+        end = self._end(connection)
+        rows = chained(batch, self.log_id, *end)
+        if not rows:
+            return end
+        connection.execute(_INSERT, [list(column) for column in zip(*rows, strict=True)])
+        if self._adopting:
+            connection.execute("UPDATE log SET fingerprint_key_id = %s", (self._adopting,))
+        return _End(rows[-1][0], rows[-1][3])
+
+    def _end(self, connection: Connection) -> _End:
+        """Return the end of the chain. What was acknowledged is to be before it, and the key is to be the same."""
+        seq, chain_hash, key_id = connection.execute(_END).fetchone() or (0, GENESIS, self.fingerprint_key_id)
+        if seq <= self._last.seq and (seq, chain_hash) != self._last:
+            raise self._acknowledged_are_gone()
+        if key_id != self.fingerprint_key_id:
+            raise KeyMismatch(key_id, self.fingerprint_key_id)
+        return _End(seq, chain_hash)
+
+    def _insert_each(self, connection: Connection, batch: list[Pending]) -> _End:
         """Insert what is new, one by one, so that an entry which is refused costs none of the others its place."""
         firsts, twins = without_twins(batch)
-        stored, last = _stored(connection, firsts), _head(connection)
+        stored, last = _stored(connection, firsts), self._end(connection)
         for each in firsts:
             if not settled(each, stored.get(each.event_id)):
                 last = self._insert_alone(connection, each) or last
@@ -147,7 +165,7 @@ class PostgresStore:
                 twin.error = next(each.error for each in firsts if each.event_id == twin.event_id)
         return last
 
-    def _insert_alone(self, connection: Connection, pending: Pending) -> _Head | None:
+    def _insert_alone(self, connection: Connection, pending: Pending) -> _End | None:
         connection.execute("SAVEPOINT alone")
         try:
             last = self._insert(connection, [pending])
@@ -164,20 +182,22 @@ class PostgresStore:
 
     def head(self) -> int:
         """Return the sequence number of the last entry, 0 for an empty log."""
-        return int(self._read("SELECT coalesce(max(seq), 0) FROM entry")[0][0])
+        return int(self._read(_HEAD)[0][0])
 
     def leaves_after(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
         """Return ``(seq, leaf_hash)`` of up to ``limit`` entries that follow ``seq``, in order, pruned or not."""
         return self._read(_LEAVES, {"seq": seq, "limit": limit})
 
-    def last_checkpoint(self) -> SavedCheckpoint | None:
-        """Return the checkpoint of the largest size."""
-        found = self._read("SELECT size, note, frontier FROM checkpoint ORDER BY size DESC LIMIT 1")
+    def last_checkpoint(self, *, signed: bool) -> SavedCheckpoint | None:
+        """Return the checkpoint of the largest size, of all or of those with a signature."""
+        found = self._read(_LAST_CHECKPOINT, {"note": SIGNED_NOTE if signed else "%"})
         return SavedCheckpoint(*found[0]) if found else None
 
     def save_checkpoint(self, checkpoint: SavedCheckpoint, until: float) -> None:
-        """Store a checkpoint, in place of one of the same size."""
+        """Store a checkpoint, with the signatures of one of the same size and root. No other root is stored."""
         with translated(self.name), self._transaction(until) as connection:
+            if stored := connection.execute(_CHECKPOINT, (checkpoint.size,)).fetchone():
+                checkpoint = checkpoint.with_signatures_of(stored[0])
             connection.execute(_SAVE_CHECKPOINT, checkpoint)
 
     def prune(self, pending: Pending, first: int, last: int, count: int, until: float) -> None:
@@ -186,8 +206,8 @@ class PostgresStore:
             for statement in (_KEEP_HASHES, _REMOVE_BODIES):
                 if connection.execute(statement, (first, last)).rowcount != count:
                     raise AuditUnavailable(f"{self.name}: somebody else prunes these entries; nothing was removed")
-            head = self._insert(connection, [pending])
-        self._last = head
+            end = self._insert(connection, [pending])
+        self._acknowledge(end)
 
     def purge(self, until: float) -> bool:
         """Remove what still stands of pruned bodies beside the table. False if somebody reads it."""
@@ -196,10 +216,8 @@ class PostgresStore:
         return self._read("SELECT pg_stat_get_dead_tuples('entry'::regclass)") == [(0,)]
 
     def adopt_key(self, fingerprint_key_id: str) -> None:
-        """From now on the log's fingerprints are made with another key."""
-        with translated(self.name), self._transaction(time.monotonic() + self._deadline) as connection:
-            connection.execute("UPDATE log SET fingerprint_key_id = %s", (fingerprint_key_id,))
-        self.fingerprint_key_id = fingerprint_key_id
+        """Make the log's fingerprints with another key from the next entry on, which tells of it."""
+        self._adopting = fingerprint_key_id
 
     def _read(self, statement: LiteralString, given: dict[str, Any] | None = None) -> list[Any]:
         until = time.monotonic() + self._deadline
@@ -221,9 +239,9 @@ def _begin_under_lock(connection: Connection, key: int, until: float) -> None:
     connection.execute(_BEGIN % (milliseconds, key))
 
 
-def _head(connection: Connection) -> _Head:
-    found = connection.execute("SELECT seq, chain_hash FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
-    return _Head(*found) if found else _Head(0, GENESIS)
+def _head(connection: Connection) -> int:
+    (found,) = connection.execute(_HEAD).fetchone() or (0,)
+    return int(found)
 
 
 def _stored(connection: Connection, batch: list[Pending]) -> dict[str, tuple[int, str, bytes]]:
@@ -243,6 +261,8 @@ _INSERT = (
     "INSERT INTO entry (seq, body, leaf_hash, chain_hash) "
     "SELECT * FROM unnest(%b::bigint[], %b::text[], %b::bytea[], %b::bytea[])"
 )
+_HEAD: LiteralString = "SELECT coalesce(max(seq), 0) FROM entry"
+_END = "SELECT seq, chain_hash, (SELECT fingerprint_key_id FROM log) FROM entry ORDER BY seq DESC LIMIT 1"
 _REFUSED = (psycopg.errors.IntegrityError, psycopg.errors.DataError, psycopg.errors.ProgramLimitExceeded)
 _KEEP_HASHES = (
     "INSERT INTO pruned (seq, leaf_hash, chain_hash) SELECT seq, leaf_hash, chain_hash FROM entry "
@@ -254,6 +274,10 @@ _LEAVES = (
     "SELECT seq, leaf_hash FROM entry WHERE seq > %(seq)s UNION ALL SELECT seq, leaf_hash FROM pruned "
     "WHERE seq > %(seq)s ORDER BY seq LIMIT %(limit)s"
 )
+_LAST_CHECKPOINT: LiteralString = (
+    "SELECT size, note, frontier FROM checkpoint WHERE note LIKE %(note)s ORDER BY size DESC LIMIT 1"
+)
+_CHECKPOINT = "SELECT note FROM checkpoint WHERE size = %s"
 _SAVE_CHECKPOINT = (
     "INSERT INTO checkpoint (size, note, frontier) VALUES (%s, %s, %s) "
     "ON CONFLICT (size) DO UPDATE SET note = excluded.note, frontier = excluded.frontier"
