@@ -90,10 +90,10 @@ class AuditReader:
         failed is returned, not raised. Raises ``ConfigurationError`` for a key or witness that cannot be used.
         """
         from .integrity.anchors import is_running, read_keys, read_witnesses
-        from .integrity.verify import verify_rows
+        from .integrity.verify import verify_pages
 
-        return verify_rows(
-            self._store.stored(),
+        return verify_pages(
+            self._store.stored_pages(),
             self.log_id,
             expected_log_id=log_id,
             checkpoints=self._store.checkpoints(),

@@ -29,7 +29,7 @@ states, rows cut from the end or rewritten by somebody who can write the file.
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
 from .chain import Chain
 from .facts import log_event, told
@@ -49,42 +49,61 @@ if TYPE_CHECKING:
     from .pruning import PrunedLeaves
     from .signatures import Stored
 
-_PAGE: Final = 500  # rows at once: these stay in the processor's cache from one check to the next
+_PAGE: Final = 500
 _STEP: Final = 10_000
 _NEVER: Final = 2**63
 
 
-def verify_rows(  # noqa: PLR0913 -- one keyword a source of what is checked
-    rows: Iterable[Row],
-    log_id: str,
-    *,
-    expected_log_id: str | None = None,
-    checkpoints: Iterable[Stored] = (),
-    keys: Sequence[VerifierKey] = (),
-    witnesses: Witnesses | None = None,
-    pruned_leaves: PrunedLeaves | None = None,
-    is_running: Callable[[Process], bool] = lambda _process: False,
-    deep: Iterable[str] | None = None,
-    on_progress: Callable[[int], None] | None = None,
-) -> Verification:
-    """Check every row ``(seq, body, leaf_hash, chain_hash)`` in order, and stop at the first that is bad.
+class Given(TypedDict, total=False):
+    """What rows are checked with, all of it from outside the rows."""
 
-    ``expected_log_id`` is the log that it has to be. ``checkpoints`` are those in the file, in order of size, none
-    younger than the rows. ``keys`` and ``witnesses`` come from outside. ``pruned_leaves`` gives ``(seq, leaf_hash)`` of
-    the pruned rows between two numbers. ``is_running`` tells which processes may still write. ``deep`` are the faults
-    that the database itself found; None: nobody looked. ``on_progress`` is told the number of good entries now and
-    then. Memory does not grow with the log.
+    expected_log_id: str | None
+    """Which log it has to be."""
+    checkpoints: Iterable[Stored]
+    """Those in the file, in order of size, none younger than the rows."""
+    keys: Sequence[VerifierKey]
+    """Keys that must have signed."""
+    witnesses: Witnesses
+    """What was kept elsewhere."""
+    pruned_leaves: PrunedLeaves
+    """Gives ``(seq, leaf_hash)`` of the pruned rows between two numbers."""
+    is_running: Callable[[Process], bool]
+    """Tells which processes may still write."""
+    deep: Iterable[str] | None
+    """The faults that the database itself found; None: nobody looked."""
+    on_progress: Callable[[int], None] | None
+    """Is told the number of good entries now and then."""
+
+
+def verify_rows(rows: Iterable[Row], log_id: str, **given: Unpack[Given]) -> Verification:
+    """Check every row ``(seq, body, leaf_hash, chain_hash)`` in order, and stop at the first that is bad."""
+    rows = iter(rows)
+    return verify_pages(iter(lambda: list(islice(rows, _PAGE)), []), log_id, **given)
+
+
+def verify_pages(pages: Iterable[Sequence[Row]], log_id: str, **given: Unpack[Given]) -> Verification:
+    """Check rows that come some at a time; what stays in the processor's cache is checked fastest.
+
+    Memory does not grow with the log.
     """
-    verifier = _Verifier(log_id, checkpoints, keys, witnesses or Witnesses(log_id))
-    rows, step = iter(rows), _STEP
-    while verifier.chain.broken is None and (page := list(islice(rows, _PAGE))):
+    verifier = _Verifier(
+        log_id, given.get("checkpoints", ()), given.get("keys", ()), given.get("witnesses") or Witnesses(log_id)
+    )
+    on_progress, step = given.get("on_progress"), _STEP
+    for page in pages:
         verifier.take(page)
+        if verifier.chain.broken:
+            break
         if on_progress and verifier.chain.entries >= step:
             on_progress(verifier.chain.entries)
             step = verifier.chain.entries + _STEP
-    if expected_log_id not in {None, log_id}:
+    if given.get("expected_log_id") not in {None, log_id}:
         verifier.chain.broken = 1, "this is another log than the one that was asked for"
-    return verifier.end(pruned_leaves, is_running, deep)
+    return verifier.end(given.get("pruned_leaves"), given.get("is_running", _is_gone), given.get("deep"))
+
+
+def _is_gone(_process: Process) -> bool:
+    return False
 
 
 class _Verifier:

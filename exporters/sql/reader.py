@@ -99,11 +99,16 @@ class LogReader(ABC):
 
         Of a pruned entry there is no body.
         """
+        for page in self.stored_pages():
+            yield from page
+
+    def stored_pages(self) -> Iterator[list[tuple[int, bytes | None, bytes, bytes]]]:
+        """Yield what ``stored`` yields, in lists of some hundred."""
         start = -(2**63)  # a row may have been put in anywhere
         while True:
             statement = select_stored(self.dialect, pruned=self.schema_version > 1)
             page = self._rows(statement, {"start": start, "size": _ROWS})
-            yield from page
+            yield page
             if len(page) < _ROWS:
                 return
             start = page[-1][0] + 1

@@ -186,7 +186,7 @@ def _chain(length: int) -> list[Row]:
 def test_what_the_chain_alone_cannot_show(closed: Path) -> None:
     """Rows cut from the end leave a shorter log that is good in itself: only a head kept elsewhere shows it."""
     head = _verified(closed).chain_hash
-    _tamper(closed, "DELETE FROM entry WHERE seq > 5")
+    _tamper(closed, "DELETE FROM entry WHERE seq > 5", "DELETE FROM checkpoint")
     found = _verified(closed)
     assert (found.consistent.state, found.entries) == (State.PROVEN, 5)
     assert found.chain_hash != head
@@ -198,6 +198,7 @@ def test_a_rewrite_from_some_row_on_cannot_be_shown_either(closed: Path) -> None
     with AuditReader.open(closed) as reader:
         bodies = [entry.body.replace("action_1", "action_9") for entry in reader.find(Filter())]
     head, log_id = GENESIS, bytes.fromhex(before.log_id)
+    _tamper(closed, "DELETE FROM checkpoint")
     with closing(sqlite3.connect(closed, isolation_level=None)) as connection:
         for seq, body in enumerate(bodies, start=1):
             leaf = leaf_hash(body.encode())
