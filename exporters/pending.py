@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from threading import Lock
 
 
 @dataclass(slots=True, eq=False)
@@ -24,3 +25,5 @@ class Pending:
     done: bool = False
     repeated: bool = False
     until: float = 0.0
+    turn: Lock | None = None
+    """On which its caller waits, where it has to: released when the entry is done, or when somebody has to lead."""

@@ -21,12 +21,14 @@ from counterfoil.schemas import AuditUnavailable, ConfigurationError, StoreCorru
 from .tables import SCHEMA_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
 APPLICATION_ID: Final = 0x43544652
 """SQLite's ``application_id`` of a Counterfoil log: the letters CTFR."""
 
-_LOCK_POLL: Final = 0.0005
+_POLL: Final = 0.00005  # seconds between two looks of the one process that is next
+_QUEUE_POLL: Final = 0.0002  # of those that want to be next
+_CROWDED: Final = 256  # turns for which a process that had to wait asks to be next, before it takes a turn
 
 _WAL_KEPT: Final = 16 * 1024 * 1024
 """Bytes to which the -wal shrinks when it begins anew: above what it reaches while nobody reads for long."""
@@ -147,18 +149,26 @@ def make_file(path: Path) -> None:
 
 
 class SharedLock:
-    """The turn of one writer among all processes: ``flock`` on ``<database>.lock``."""
+    """The turn of one writer among all processes: ``flock`` on ``<database>.lock``.
+
+    The kernel would let those who wait have it in order, but knows no deadline. So they look again and again; and since
+    whoever gives a turn back is the quickest to take the next, a record lock on the same file says who is next: only
+    that process takes a turn, and it looks often. A process alone needs none of this, and learns of others when it has
+    to wait.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._name = f"{path}.lock"
-        self._file = self._opened()
+        self._crowded = 0
+        self._open()
 
-    def _opened(self) -> int:
+    def _open(self) -> None:
         try:
-            return os.open(self._name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            self._file = os.open(self._name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise AuditUnavailable(f"{self._name} cannot be opened ({os.strerror(error.errno or 0)})") from None
+        self._opened = os.fstat(self._file)
 
     def _is_in_place(self) -> bool:
         """Whether the others take their turns by the same file: somebody may have deleted it."""
@@ -166,22 +176,32 @@ class SharedLock:
             found = os.stat(self._name)  # noqa: PTH116 -- once a commit; a Path costs three times that
         except OSError:
             return False
-        return os.path.samestat(found, os.fstat(self._file))
+        return os.path.samestat(found, self._opened)
 
     def acquire(self, until: float) -> None:
         """Take the lock. Raises ``AuditUnavailable`` when it is not free by ``until`` (``time.monotonic``)."""
-        while True:
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                if time.monotonic() >= until:
-                    raise AuditUnavailable(f"{self._path} was locked by another process until the deadline") from None
-                time.sleep(_LOCK_POLL)
-            else:
-                if self._is_in_place():
-                    return
-                os.close(self._file)
-                self._file = self._opened()
+        self._take(until)
+        while not self._is_in_place():
+            os.close(self._file)
+            self._open()
+            self._take(until)
+
+    def _take(self, until: float) -> None:
+        if not self._crowded and _taken(fcntl.flock, self._file):
+            return
+        self._crowded = max(self._crowded - 1, 0)
+        self._insist(fcntl.lockf, until, _QUEUE_POLL)
+        try:
+            self._insist(fcntl.flock, until, _POLL)
+        finally:
+            fcntl.lockf(self._file, fcntl.LOCK_UN)
+
+    def _insist(self, lock: Callable[[int, int], object], until: float, pause: float) -> None:
+        while not _taken(lock, self._file):
+            if time.monotonic() >= until:
+                raise AuditUnavailable(f"{self._path} was locked by another process until the deadline")
+            self._crowded = _CROWDED
+            time.sleep(pause)
 
     def release(self) -> None:
         """Give the turn to the next."""
@@ -199,6 +219,14 @@ class SharedLock:
     def close(self) -> None:
         """Give the file back."""
         os.close(self._file)
+
+
+def _taken(lock: Callable[[int, int], object], file: int) -> bool:
+    try:
+        lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 _SETTINGS: tuple[tuple[str, str, str | int], ...] = (

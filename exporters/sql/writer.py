@@ -1,8 +1,9 @@
 """Appending to a log, durably, from many threads at once.
 
 A caller queues its entry and then asks for the lead. Whoever gets it commits everything that waits, in one
-transaction; the others find their entry done. No writer thread: nothing is lost at fork or exit, and one thread alone
-pays for nothing but its own commit. Which database it is, and how processes take turns, is the store's matter.
+transaction, and wakes the others, each at its own lock, then one more to lead. No writer thread: nothing is lost at
+fork or exit, and one thread alone pays for nothing but its own commit. Which database it is, and how processes take
+turns, is the store's matter.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from counterfoil.schemas import AuditTimeout, AuditUnavailable, LogClosed, StoreCorrupt, StoreError
@@ -26,6 +27,7 @@ MAX_BATCH: Final = 64
 """How many entries one commit takes at most."""
 
 _LEAVES: Final = 1000
+_GLANCE: Final = 0.1  # seconds after which who waits looks for himself, should whoever led have been interrupted
 
 
 SIGNED_NOTE: Final = "%\n\n— %"
@@ -145,22 +147,36 @@ class Writer:
         pending.until = until or time.monotonic() + self._deadline
         self._waiting.append(pending)
         try:
-            leads = self._take_lead(pending.until)
+            while not pending.done:
+                if self._take_lead():
+                    self._lead_until_done(pending)
+                elif not self._wait(pending):
+                    break
         except BaseException:
             self._withdraw(pending)
             raise
-        if leads:
-            try:
-                while not pending.done:
-                    self._commit_waiting(pending)
-            finally:
-                self._give_lead()
-        elif self._withdraw(pending):
-            raise self._busy()
-        elif not pending.done:
+        if not pending.done:
+            if self._withdraw(pending):
+                raise self._busy()
             raise AuditTimeout("the deadline passed while another thread was committing this entry")
         if pending.error is not None:
             raise pending.error
+
+    def _lead_until_done(self, pending: Pending) -> None:
+        try:
+            while not pending.done:
+                self._commit_waiting(pending)
+        finally:
+            self._give_lead()
+
+    def _wait(self, pending: Pending) -> bool:
+        """Wait until the entry is done, or it may be for its caller to lead. False at the deadline."""
+        if pending.turn is None:
+            pending.turn = threading.Lock()
+            pending.turn.acquire()
+            return True  # look again: who leads may not have seen it
+        left = pending.until - time.monotonic()
+        return left > 0 and (pending.turn.acquire(timeout=min(left, _GLANCE)) or left > _GLANCE)
 
     def append_all(self, batch: list[Pending]) -> None:
         """Commit ``batch`` in this order, up to 64 in one commit. On return each has its place, or its ``error``.
@@ -176,13 +192,14 @@ class Writer:
         finally:
             self._give_lead()
 
-    def _take_lead(self, until: float) -> bool:
-        """Have the store to oneself. False at the deadline.
+    def _take_lead(self, until: float | None = None) -> bool:
+        """Have the store to oneself. False at ``until``; without, at once if somebody else has it.
 
         Raises ``AuditUnavailable`` where a thread would wait for itself: in a signal handler, or in ``__del__``, that
         interrupted its commit.
         """
-        if not (self._lead.acquire(blocking=False) or self._lead.acquire(timeout=max(until - time.monotonic(), 0))):
+        wait = -1 if until is None else max(until - time.monotonic(), 0)
+        if not self._lead.acquire(blocking=False) and (wait < 0 or not self._lead.acquire(timeout=wait)):
             return False
         if self._leading:
             self._lead.release()
@@ -197,6 +214,15 @@ class Writer:
         finally:
             self._leading = False
             self._lead.release()
+            self._call_next()
+
+    def _call_next(self) -> None:
+        """Wake the first of those who wait, to lead. One is enough: it commits for the others, or calls the next."""
+        try:
+            first = self._waiting[0]
+        except IndexError:
+            return
+        _wake(first)
 
     def _withdraw(self, pending: Pending) -> bool:
         """Take an entry back. False if another thread has begun to commit it."""
@@ -204,6 +230,7 @@ class Writer:
             self._waiting.remove(pending)
         except ValueError:
             return False
+        self._call_next()  # it may have been the one that was called
         return True
 
     def _busy(self) -> AuditUnavailable:
@@ -232,6 +259,7 @@ class Writer:
         finally:
             for pending in batch:
                 pending.done = True
+                _wake(pending)
 
     def _in_time(self, batch: list[Pending], until: float) -> list[Pending]:
         """Return whose time is up. Where it was the leader's that ran out, the others get a leader with more."""
@@ -338,6 +366,12 @@ class Writer:
         """Begin anew: new locks, an empty queue, a connection of its own."""
         self._store.after_fork_in_child()
         self._begin_life()
+
+
+def _wake(pending: Pending) -> None:
+    if pending.turn is not None:
+        with suppress(RuntimeError):  # it was woken already
+            pending.turn.release()
 
 
 def _fail(batch: list[Pending], error: Exception) -> None:
