@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults")
     group.addoption("--full", action="store_true", help="inject as many faults as docs/reliability.md says")
     group.addoption("--table", metavar="FILE", help="write what the fault tests came to into this page")
-    group.addoption("--soak-minutes", type=float, help="how long to soak; without it 60 in a full run, else 8 s")
+    group.addoption("--soak-minutes", type=float, help="how long to soak; without it 60 in a full run, else 6 s")
 
 
 @pytest.fixture(autouse=True)
