@@ -30,6 +30,9 @@ _POLL: Final = 0.00005  # seconds between two looks of the one process that is n
 _QUEUE_POLL: Final = 0.0002  # of those that want to be next
 _CROWDED: Final = 256  # turns for which a process that had to wait asks to be next, before it takes a turn
 
+_JOURNAL: Final = bytes.fromhex("d9d505f920a163d7")
+"""How a rollback journal begins; eight bytes later stands how many pages there were before."""
+
 _WAL_KEPT: Final = 16 * 1024 * 1024
 """Bytes to which the -wal shrinks when it begins anew: above what it reaches while nobody reads for long."""
 
@@ -134,8 +137,20 @@ def check_file(path: Path, *, deadline: float) -> None:
     try:
         if not is_empty(connection):
             identify(connection, path)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK or not _was_empty(path):
+            raise
     finally:
         connection.close()
+
+
+def _was_empty(path: Path) -> bool:
+    """Whether somebody died while making the very first page: what SQLite will roll back leaves an empty file."""
+    try:
+        head = Path(f"{path}-journal").read_bytes()[:20]
+    except OSError:
+        return False
+    return head.startswith(_JOURNAL) and head[16:20] == bytes(4)
 
 
 def make_file(path: Path) -> None:

@@ -21,7 +21,7 @@ import tempfile
 import time
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, fields
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Protocol
 
@@ -31,6 +31,8 @@ from counterfoil.audit import AuditReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from disks import Disks
 
 BEGIN: Final = "<!-- From here to the next mark the full run of the fault tests writes. -->"
 END: Final = "<!-- Here ends what the full run writes. -->"
@@ -271,6 +273,18 @@ def _compare(db: Path, given: list[Written]) -> Compared:
         if each.event_id not in stored or (each.seq and stored[each.event_id] != (each.seq, each.chain_hash))
     ]
     return Compared(sum(kind == "credential_use" for *_, kind in rows), lost)
+
+
+@pytest.fixture
+def disks() -> Disks:
+    """Give disks.py, which is beside the tests, where they cannot import it."""
+    spec = spec_from_file_location("disks", Path(__file__).with_name("disks.py"))
+    assert spec
+    assert spec.loader
+    module = sys.modules.setdefault("disks", module_from_spec(spec))
+    spec.loader.exec_module(module)
+    made: Disks = module.Disks()
+    return made
 
 
 _COLLECTED: Final = pytest.StashKey[Tally]()
