@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from .keeping import backup, retain
+from .keeping import backup, check, retain
 from .options import AsJson, Db, Immutable
 
 db_app = typer.Typer(help="About the log's own file or database.", no_args_is_help=True, rich_markup_mode=None)
-for command in (backup, retain):
+for command in (backup, check, retain):
     db_app.command()(command)
 
 

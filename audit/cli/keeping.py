@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from counterfoil.audit.keeping.retention import Retention
+    from counterfoil.exporters.sql.checkup import Check
 
 
 def backup(
@@ -40,6 +41,37 @@ def backup(
         return
     typer.echo(plain(f"{made.path}: entries 1 to {made.entries}, consistent, {made.bytes:,} bytes"))
     typer.echo(f"log {made.log_id}, head {made.chain_hash}")
+
+
+def check(db: Db = None, as_json: AsJson = False) -> None:
+    """Check what the log rests on: its file, tables, settings, modes, space.
+
+    Exits 1 if something is wrong. Whether the entries are those that were sealed is for `verify` to say.
+    """
+    import dataclasses
+    import json
+
+    from counterfoil.audit.keeping.checkup import check_up
+
+    found = list(check_up(db))
+    well = all(each.ok for each in found)
+    if as_json:
+        typer.echo(json.dumps({"ok": well, "checks": [dataclasses.asdict(each) for each in found]}))
+    else:
+        _print_checks(found)
+    if not well:
+        raise typer.Exit(1)
+
+
+def _print_checks(found: list[Check]) -> None:
+    from rich.console import Console
+
+    from .render import add_row, table
+
+    shown = table("", "what", "found")
+    for each in found:
+        add_row(shown, "ok" if each.ok else "WRONG", each.name, each.words, style=None if each.ok else "bold")
+    Console().print(shown)
 
 
 def retain(

@@ -41,7 +41,7 @@ def describe(address: str, *, immutable: bool = False) -> dict[str, Any]:
             "schema_version": reader.pragma("user_version"),
             "journal_mode": reader.pragma("journal_mode"),
             "sqlite": sqlite3.sqlite_version,
-            "wal_reset_race": _wal_reset_race(sqlite3.sqlite_version_info),
+            "wal_reset_race": wal_reset_race(sqlite3.sqlite_version_info),
         }
     finally:
         reader.close()
@@ -56,7 +56,7 @@ def _size(path: str) -> int:
         return 0
 
 
-def _wal_reset_race(version: tuple[int, int, int]) -> str:
+def wal_reset_race(version: tuple[int, int, int]) -> str:
     """SQLite before 3.51.3 can lose rows when two connections write and checkpoint at once."""
     fixed = version >= _FIXED[0] or any(version[:2] == each[:2] and version >= each for each in _FIXED)
     return "not in this version" if fixed else "in this version; writers exclude it with their lock"

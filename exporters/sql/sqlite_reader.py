@@ -76,6 +76,14 @@ class SqliteReader(LogReader):
         with self._turn, translated(self.path):
             return irregularities(self._connected())
 
+    def recorded_version(self) -> int:
+        """Return the version of the tables by what the log says of itself."""
+        return int(self._rows(("SELECT schema_version FROM log", {}), {})[0][0])
+
+    def columns_of(self, table: str) -> list[Any]:
+        """Return the columns of a table as SQLite understands them, for ``db check``."""
+        return self._rows(("SELECT * FROM pragma_table_xinfo(:name)", {}), {"name": table})
+
     def close(self) -> None:
         """Close the connection."""
         if self._connection is not None:
