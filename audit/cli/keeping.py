@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from counterfoil.audit.keeping.retention import Retention
-    from counterfoil.exporters.sql.checkup import Check
+    from counterfoil.exporters.sql.check import Check
 
 
 def backup(

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from counterfoil.schemas import ConfigurationError, StoreMissing
+from counterfoil.schemas import StoreMissing
 
-from ..address import address_of, file_of
+from ..address import address_of
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
-    from counterfoil.exporters.sql.checkup import Check
+    from counterfoil.exporters.sql.check import Check
 
 
 def check_up(address: str | os.PathLike[str] | None = None) -> Iterator[Check]:
     """Yield what is found of the log at ``address``, one thing after the other. Nothing is changed.
 
-    Raises ``ConfigurationError``, ``StoreMissing`` and ``StoreForeign``, and ``AuditUnavailable`` if it cannot be read.
+    Raises ``ConfigurationError``, ``MissingExtra``, ``StoreMissing``, ``StoreForeign``, and ``AuditUnavailable`` if it
+    cannot be read now.
     """
-    from counterfoil.exporters.sql import checkup
+    from counterfoil.exporters.sql import checkup, path_of
+    from counterfoil.exporters.sql.opening import postgres_database
 
-    path = file_of(address_of(address))
-    if path is None:
-        raise ConfigurationError("PostgreSQL")
+    named = address_of(address)
+    if database := postgres_database(named):
+        from counterfoil.exporters.sql import postgres_checkup
+
+        yield from postgres_checkup.check_up(database)
+        return
+    path = path_of(named)
     if not path.exists():
         raise StoreMissing(f"there is no log at {path}")
     yield from checkup.check_up(path)

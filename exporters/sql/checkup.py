@@ -11,7 +11,6 @@ import sqlite3
 import stat
 import tempfile
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +18,7 @@ from sqlalchemy.schema import CreateTable
 
 from counterfoil.schemas import ConfigurationError, StoreCorrupt, StoreError
 
+from .check import Check, check_exports
 from .info import wal_reset_race
 from .mounts import require_shared_memory
 from .sqlite import connect
@@ -34,18 +34,6 @@ _LITTLE_SPACE: Final = 1024**3
 _LITTLE_SHARE: Final = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at."""
-
-    name: str
-    """What."""
-    ok: bool
-    """Whether it is as it should be."""
-    words: str
-    """What was found."""
-
-
 def check_up(path: Path) -> Iterator[Check]:
     """Yield what is found of the log at ``path``, one thing after the other.
 
@@ -57,7 +45,7 @@ def check_up(path: Path) -> Iterator[Check]:
             yield _version(reader)
             yield _side_tables(reader)
             yield _journal(reader)
-            yield _cursors(reader)
+            yield check_exports(reader)
             yield _database(reader)
     except StoreCorrupt as error:
         yield Check("database", ok=False, words=str(error))
@@ -154,16 +142,6 @@ def _journal(reader: SqliteReader) -> Check:
         )
         return Check("journal", ok=False, words=words)
     return Check("journal", ok=True, words=f"wal of {size / 1024**2:,.1f} MiB")
-
-
-def _cursors(reader: SqliteReader) -> Check:
-    """Compare how far destinations have come with the end of the log: they cannot have more than there is."""
-    head, cursors = reader.head(), reader.cursors()
-    if ahead := [seq for seq in cursors.values() if seq > head]:
-        words = f"a destination has entry {max(ahead)}, but the log ends at {head}: its end is missing"
-        return Check("exports", ok=False, words=words)
-    behind = ", ".join(f"{name} up to {seq}" for name, seq in cursors.items())
-    return Check("exports", ok=True, words=f"{behind}; the log ends at {head}" if behind else "none with a cursor")
 
 
 def _database(reader: SqliteReader) -> Check:

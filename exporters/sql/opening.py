@@ -6,7 +6,7 @@ import os
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from counterfoil.schemas import MissingExtra, StoreMissing
+from counterfoil.schemas import ConfigurationError, MissingExtra, StoreMissing
 
 from .source import CopiedSource
 from .sqlite import path_of
@@ -42,6 +42,8 @@ def open_reader(address: str | os.PathLike[str], *, immutable: bool = False) -> 
     if database := postgres_database(address):
         from .postgres_reader import PostgresReader
 
+        if immutable:
+            raise ConfigurationError("--immutable is for a copy in a file; this log is in PostgreSQL")
         return PostgresReader(database)
     return SqliteReader(path_of(address), immutable=immutable)
 

@@ -53,6 +53,10 @@ class PostgresReader(LogReader):
         }
         return found | dict(zip(("schema", "bytes", "postgresql", "fsync", "full_page_writes"), row, strict=True))
 
+    def ask(self, statement: str, **given: Any) -> list[Any]:
+        """Return the rows of a statement, for ``db check``."""
+        return self._rows((statement, {}), given)
+
     def close(self) -> None:
         """Close the connection."""
         self._session.close()

@@ -70,14 +70,16 @@ def _definitions() -> Iterator[str]:
         yield str(CreateTable(table).compile(dialect=POSTGRESQL))
         for index in sorted(table.indexes, key=lambda each: str(each.name)):
             yield str(CreateIndex(index).compile(dialect=POSTGRESQL))
-    computed = [(each.name, each.computed.sqltext) for each in table_of(EntryRow).columns if each.computed is not None]
-    # Within the function ``body`` is the body parsed once, and the columns' own expressions hold as they are.
-    assigned = "".join(f"NEW.{name} := {element.compile(dialect=POSTGRESQL)}; " for name, element in computed)
-    yield (
-        "CREATE FUNCTION entry_from_body() RETURNS trigger LANGUAGE plpgsql AS $$ "
-        f"DECLARE body jsonb := NEW.body::jsonb; BEGIN {assigned}RETURN NEW; END $$"
-    )
+    yield f"CREATE FUNCTION entry_from_body() RETURNS trigger LANGUAGE plpgsql AS $${trigger_source()}$$"
     yield (
         "CREATE TRIGGER entry_from_body BEFORE INSERT OR UPDATE ON entry "
         "FOR EACH ROW EXECUTE FUNCTION entry_from_body()"
     )
+
+
+def trigger_source() -> str:
+    """Return what the trigger does, as the server keeps it."""
+    computed = [(each.name, each.computed.sqltext) for each in table_of(EntryRow).columns if each.computed is not None]
+    # Within the function ``body`` is the body parsed once, and the columns' own expressions hold as they are.
+    assigned = "".join(f"NEW.{name} := {element.compile(dialect=POSTGRESQL)}; " for name, element in computed)
+    return f" DECLARE body jsonb := NEW.body::jsonb; BEGIN {assigned}RETURN NEW; END "

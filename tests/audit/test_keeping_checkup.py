@@ -10,10 +10,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
+from counterfoil.audit import AuditLog
 from counterfoil.audit.keeping.checkup import check_up
 from counterfoil.exporters.sql import open_source
+from counterfoil.exporters.sql.opening import postgres_database
 from counterfoil.schemas import StoreForeign, StoreMissing
 
 if TYPE_CHECKING:
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
 
     from conftest import MakeUse, Run
 
-    from counterfoil.audit import AuditLog
+    from counterfoil.schemas import FingerprintKey
 
 STORES = Path(__file__).parents[1] / "vectors"
 
@@ -85,6 +89,13 @@ def _writable_schema(change: str) -> Callable[[Path], None]:
     return _sql("PRAGMA writable_schema=ON", change)
 
 
+def _mode(mode: int, beside: str = "") -> Callable[[Path], None]:
+    def change(address: Path) -> None:
+        (address.parent if beside == "/.." else Path(f"{address}{beside}")).chmod(mode)
+
+    return change
+
+
 def _cut(address: Path) -> None:
     os.truncate(address, address.stat().st_size - 8192)
 
@@ -102,10 +113,10 @@ def _linked_lock(address: Path) -> None:
 
 
 HARM = [
-    Harm("audit.db", "mode 0644: others than its owner have access", lambda address: address.chmod(0o644)),
-    Harm("audit.db.lock", "0660", lambda address: Path(f"{address}.lock").chmod(0o660)),
+    Harm("audit.db", "mode 0644: others than its owner have access", _mode(0o644)),
+    Harm("audit.db.lock", "0660", _mode(0o660, ".lock")),
     Harm("audit.db.lock", "no ordinary file", _linked_lock),
-    Harm("folder", "anybody can replace", lambda address: address.parent.chmod(0o777)),
+    Harm("folder", "anybody can replace", _mode(0o777, "/..")),
     Harm("schema version", "marked 2, its table says 1", _sql("UPDATE log SET schema_version = 1")),
     Harm("tables", "not as they were made: checkpoint", _sql("ALTER TABLE checkpoint ADD COLUMN more TEXT")),
     Harm("tables", "pruned", _sql("DROP TABLE pruned")),
@@ -148,18 +159,26 @@ def test_little_space(log: AuditLog, address: Path, monkeypatch: pytest.MonkeyPa
     """Less than 5 % of the disk, and less than 1 GiB: soon nothing can be recorded."""
     assert log
     usage = shutil.disk_usage(address.parent)
-    few = usage._replace(total=100 * 1024**3, free=1024**3 - 1)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _path: few)
+    found = usage._replace(total=100 * 1024**3, free=1024**3 - 1)
+
+    def disk_usage(path: Path) -> object:
+        assert path == address.parent
+        return found
+
+    monkeypatch.setattr(shutil, "disk_usage", disk_usage)
     assert _wrong(address) == {"space": "1.0 GiB of 100.0 GiB left"}
-    small = usage._replace(total=1024**3, free=100 * 1024**2)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _path: small)
+    found = usage._replace(total=1024**3, free=100 * 1024**2)
     assert _wrong(address) == {}
 
 
 def test_a_network_file_system(log: AuditLog, address: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where SQLite is known to lose entries it is said."""
     assert log
-    monkeypatch.setattr("counterfoil.exporters.sql.mounts.file_system_of", lambda _folder, _table: "nfs4")
+
+    def file_system_of(_folder: Path, _table: bytes) -> str:
+        return "nfs4"
+
+    monkeypatch.setattr("counterfoil.exporters.sql.mounts.file_system_of", file_system_of)
     assert "nfs4" in _wrong(address)["file system"]
 
 
@@ -198,3 +217,77 @@ def test_a_destination_that_lags_is_well(log: AuditLog, address: Path, run: Run)
         source.move_cursor("otel", 1)
     found = json.loads(run("db", "check", "--json").out)["checks"]
     assert [each["words"] for each in found if each["name"] == "exports"] == ["otel up to 1; the log ends at 2"]
+
+
+@pytest.fixture
+def on_postgres(postgres: str, key: FingerprintKey, a_use: MakeUse) -> str:
+    """Give the address of a closed log in PostgreSQL."""
+    with AuditLog.open(postgres, fingerprint_key=key) as opened:
+        opened.record(a_use())
+    return postgres
+
+
+def _on_server(address: str, statements: str) -> None:
+    database = postgres_database(address)
+    assert database
+    with closing(psycopg.connect(make_conninfo(**database.parameters), autocommit=True)) as connection:
+        connection.execute(statements.encode())
+
+
+def test_a_log_in_postgresql_is_well(on_postgres: str, run: Run) -> None:
+    """Server, tables, trigger, indexes and columns are looked at; no password is shown."""
+    ended = run("db", "check", "--db", on_postgres)
+    assert (ended.code, "WRONG" in ended.out) == (0, False)
+    for name in (
+        "server",
+        "synchronous_commit",
+        "schema version",
+        "tables",
+        "trigger",
+        "indexes",
+        "columns",
+        "exports",
+    ):
+        assert f"ok  {name}" in ended.out
+    database = postgres_database(on_postgres)
+    assert database
+    assert str(database.parameters["password"]) not in ended.out + ended.err
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "statement"),
+    [
+        ("tables", "not as they were made: pruned", "ALTER TABLE pruned ADD COLUMN more text"),
+        ("tables", "cursor", "ALTER TABLE cursor ALTER COLUMN seq TYPE text"),
+        ("trigger", "disabled", "ALTER TABLE entry DISABLE TRIGGER entry_from_body"),
+        ("trigger", "0 triggers", "DROP TRIGGER entry_from_body ON entry"),
+        ("trigger", "2 triggers and rules", "CREATE RULE r AS ON DELETE TO pruned DO INSTEAD NOTHING"),
+        (
+            "trigger",
+            "not as it was made",
+            "CREATE OR REPLACE FUNCTION entry_from_body() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+        ),
+        ("indexes", "entry_task", "DROP INDEX entry_task"),
+        (
+            "columns",
+            "entry 1",
+            "SET session_replication_role = replica; UPDATE entry SET task = 'another'",
+        ),
+        ("exports", "has entry 40", "INSERT INTO cursor VALUES ('otel', 40)"),
+        ("schema version", "1; this release", "UPDATE log SET schema_version = 1"),
+    ],
+)
+def test_what_is_wrong_in_postgresql(name: str, words: str, statement: str, on_postgres: str, run: Run) -> None:
+    """Each thing is named, with what is wrong, and the command exits 1."""
+    _on_server(on_postgres, statement)
+    ended = run("db", "check", "--db", on_postgres, "--json")
+    found = {each["name"]: each["words"] for each in json.loads(ended.out)["checks"] if not each["ok"]}
+    assert ended.code == 1
+    assert words in found[name]
+
+
+def test_there_is_no_immutable_server(on_postgres: str, run: Run) -> None:
+    """``--immutable`` is for a copy in a file."""
+    ended = run("query", "--db", on_postgres, "--immutable")
+    assert (ended.code, ended.out) == (2, "")
+    assert "PostgreSQL" in ended.err
