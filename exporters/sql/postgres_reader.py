@@ -29,7 +29,11 @@ class PostgresReader(LogReader):
         self.name = address.name
         self._turn = threading.Lock()
         self._session = Session(address, self._prepare)
-        self.head()
+        try:
+            self.head()
+        except BaseException:
+            self.close()
+            raise
 
     def _prepare(self, connection: Connection) -> None:
         connection.execute("SET default_transaction_read_only = on")

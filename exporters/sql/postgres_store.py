@@ -56,7 +56,11 @@ class PostgresStore:
         self._last = _End(0, GENESIS)
         self._warned = False
         self._session = Session(address, self._prepare)
-        self.head()
+        try:
+            self.head()
+        except BaseException:
+            self.close()
+            raise
 
     def _prepare(self, connection: Connection) -> None:
         """Make sure that this is the log that was opened first; make the tables if there are none."""
