@@ -190,19 +190,19 @@ def test_the_head_is_read_under_the_lock_whatever_the_isolation(
 ) -> None:
     """With a snapshot of before the wait the head would be stale: the writer's isolation is its own."""
     strict = f"{postgres}%20-cdefault_transaction_isolation%3Dserializable"
-    with closing(_open(strict)) as first, closing(_open(strict)) as second, ThreadPoolExecutor(1) as pool:
+    with closing(_open(strict)) as first, closing(_open(strict)) as second, ThreadPoolExecutor(2) as pool:
         with _turn_taken(postgres_server, first):
-            waiting = pool.submit(first.append, seal())
-            _wait_for_a_lock(postgres_server)
-        waiting.result(20)
-        second.append(seal())
+            waiting = [pool.submit(each.append, seal()) for each in (first, second)]
+            _wait_for_locks(postgres_server, 2)
+        for each in waiting:
+            each.result(20)
     assert count_chained() == 2
 
 
-def _wait_for_a_lock(server: PostgresServer) -> None:
+def _wait_for_locks(server: PostgresServer, count: int) -> None:
     until = time.monotonic() + 20
     with server.connect() as connection:
-        while not connection.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone():
+        while connection.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone() != (count,):
             assert time.monotonic() < until
             time.sleep(0.01)
 
@@ -413,6 +413,8 @@ def append(writer):
 
 writer, reader = open_writer(sys.argv[1], deadline=20.0, fingerprint_key_id="00000000"), open_reader(sys.argv[1])
 append(writer)
+ours = lambda: [each._session._connection.info.backend_pid for each in (writer._store, reader)]
+before = ours()
 threads = [threading.Thread(target=lambda: [append(writer) for _ in range(20)]) for _ in range(3)]
 for thread in threads: thread.start()
 children = []
@@ -430,6 +432,7 @@ assert all(os.waitpid(child, 0)[1] == 0 for child in children)
 for thread in threads: thread.join()
 append(writer)
 print(reader.head())
+assert ours() == before
 writer.close(); reader.close()
 """
 
