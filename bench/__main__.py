@@ -1,7 +1,8 @@
 """Measure, and print ratios to a baseline of the same run: ``uv run python -m bench [--write docs/performance.md]``.
 
-Absolute times belong to one machine on one day; the ratios are what we promise. Each pair is measured alternately, so
-that a busy moment hits both.
+Names such as ``record`` or ``queued`` choose some of the benches; ``uv run --group peers`` adds the peers. Absolute
+times belong to one machine on one day; the ratios are what we promise. Each pair is measured alternately, so that a
+busy moment hits both.
 """
 
 from __future__ import annotations
@@ -14,19 +15,21 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import asgi, client, command_line, export, proof, query, queued, record, redaction, verify
+from . import asgi, client, command_line, export, many, peers, proof, query, queued, record, redaction, verify
 from .figure import Figure
 
-BENCHES = (record, queued, client, asgi, redaction, proof, verify, query, export, command_line)
+BENCHES = (record, many, peers, queued, client, asgi, redaction, proof, verify, query, export, command_line)
 
 
 def main() -> None:
-    """Run every bench and print or write the table."""
+    """Run the benches and print or write the table."""
+    by_name = {bench.__name__.rpartition(".")[2]: bench for bench in BENCHES}
     parser = argparse.ArgumentParser(prog="bench")
+    parser.add_argument("only", nargs="*", choices=[[], *by_name], help="which benches; all unless told")
     parser.add_argument("--write", type=Path, help="write the page instead of printing it")
     chosen = parser.parse_args()
     figures: list[Figure] = []
-    for bench in BENCHES:
+    for bench in [by_name[name] for name in chosen.only] or BENCHES:
         with tempfile.TemporaryDirectory() as folder:
             figures += bench.measure(Path(folder))
     page = _page(figures)
@@ -42,8 +45,8 @@ def _page(figures: list[Figure]) -> str:
     )
     return f"""# Performance
 
-Made by `uv run python -m bench --write docs/performance.md`. Ratios to a baseline of the same run are what we promise;
-the absolute figures belong to this machine and day.
+Made by `uv run --group peers python -m bench --write docs/performance.md`. Ratios to a baseline of the same run are
+what we promise; the absolute figures belong to this machine and day.
 
 - date: {datetime.now(UTC):%Y-%m-%d}
 - machine: {os.cpu_count()} cores, {_processor()}, {platform.system()} {platform.release()}, virtual disk
@@ -55,15 +58,21 @@ the absolute figures belong to this machine and day.
 
 `record()` is the whole path from a built event on: surroundings, redaction, canonical form, hashes, lock, commit with
 WAL and `synchronous=FULL`, receipt. Its baseline inserts the very same bytes with the bare `sqlite3` module into a
-table with the same columns and indexes, and commits with the same settings.
+table with the same columns and indexes, and commits with the same settings, in a file that only it has open.
+
+From many at once, each caller makes its events before it records them, and is answered for each by itself. The
+baseline has its rows given and commits 64 at a time. Processes take turns: one that has a single thread commits a
+single entry a turn, so that four of these come to what one comes to, less the time in which a turn is passed on.
+
+The peers are told the same event in the nearest form that their API has. What they promise for it stands beside them:
+only the first leaves an event on disk when it returns, as `record()` does.
 
 `inspect_dpop` is every check, with a nonce and a replay store, of proofs that were not seen before. Its baseline is
 joserfc alone on the same proofs: parse, import the key, verify.
 
-Run in a tight loop, everything in `record()` before the commit takes about 95 µs; between two commits, each of which
-leaves the processor's caches cold, the same code takes about twice that. Most of it is reading the event out of its
-model, walking through it for redaction, and writing its canonical form. The ratio stands at its goal and moves around
-it with the phases of the disk.
+What `record()` does before the commit takes about twice as long between two commits as in a tight loop, since each
+commit leaves the processor's caches cold. So an event is read out of its models, redacted and put in canonical order
+in one walk.
 
 A server that is watched writes an intent before it answers and an outcome after. Durable, these are two commits, so
 that 300 µs cannot be met where one commit alone takes about as long; queued, they are two events that are made with

@@ -24,12 +24,18 @@ class Figure:
 
 def alternately(first: Callable[[], object], second: Callable[[], object], times: int) -> tuple[float, float]:
     """Run both by turns, and return the median seconds of each."""
+    left, right = by_turns(first, second, times)
+    return statistics.median(left), statistics.median(right)
+
+
+def by_turns(first: Callable[[], object], second: Callable[[], object], times: int) -> tuple[list[float], list[float]]:
+    """Run both by turns, and return how many seconds each took each time."""
     left: list[float] = []
     right: list[float] = []
     for _ in range(times):
         left.append(seconds(first))
         right.append(seconds(second))
-    return statistics.median(left), statistics.median(right)
+    return left, right
 
 
 def median(action: Callable[[], object], times: int) -> float:
