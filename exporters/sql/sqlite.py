@@ -197,8 +197,10 @@ class SharedLock:
         """Take the lock. Raises ``AuditUnavailable`` when it is not free by ``until`` (``time.monotonic``)."""
         self._take(until)
         while not self._is_in_place():
-            os.close(self._file)
+            self.release()
+            gone = self._file
             self._open()
+            os.close(gone)
             self._take(until)
 
     def _take(self, until: float) -> None:

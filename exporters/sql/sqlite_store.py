@@ -49,7 +49,9 @@ class SqliteStore:
 
     def _prepare(self, connection: sqlite3.Connection) -> bytes:
         """Make sure that this is the log that was opened first; make the tables of an empty one."""
-        if is_empty(connection) and not self.log_id:
+        if is_empty(connection):
+            if self.log_id:
+                raise StoreCorrupt(f"{self.name}: everything in it is gone since it was opened")
             _make_tables(connection, self.fingerprint_key_id)
         log_id, key_id = identify(connection, self._path)
         if not self.log_id:

@@ -151,7 +151,7 @@ def test_no_struck_call_costs_an_entry(striker: Striker, tmp_path: Path, scale: 
     if not _there_is_strace(tally):
         return
     injections = _injections(striker.strike(tmp_path / "untouched.db").trace)
-    chosen = random.Random(3).sample(injections, min(scale(30, 100_000), len(injections)))
+    chosen = random.Random(3).sample(injections, min(scale(10, 100_000), len(injections)))
     injected = acknowledged = stored = raised = killed = 0
     for number, injection in enumerate(chosen):
         db = tmp_path / f"{number}.db"
