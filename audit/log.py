@@ -4,84 +4,82 @@ from __future__ import annotations
 
 import contextvars
 import os
-import weakref
+import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from functools import partial
+from typing import TYPE_CHECKING, Self
 
 from counterfoil.exporters.pending import Pending
 from counterfoil.schemas import (
-    CredentialUse,
+    AuditTimeout,
+    AuditUnavailable,
     Event,
-    Fingerprint,
     FingerprintKey,
     InputError,
     Receipt,
+    StoreError,
 )
 from counterfoil.schemas.entry import leaf_hash
-from counterfoil.schemas.part import complete_parts
 
 from .address import address_of, file_of
-from .approval import ApprovalRequest, call_digest, judged, judged_use, question_of, required
 from .fingerprint_key import load_fingerprint_key
 from .integrity.checkpoints import Checkpointer
 from .integrity.note import origin_of
+from .lifetime import Ending, attend
 from .log_life import LogLife
+from .opening import Opening
+from .own_threads import OwnThreads
 from .producer import Producer
 from .queued import QUEUE_BYTES, QUEUE_ENTRIES, QueuedDelivery, backlog_for
-from .scope import current_scope, scope
+from .scope import scope
 from .sealing import redacted, sealed, take, taken_redacted
-from .use import Use, use_fields
+from .unrecorded import Health, Unrecorded
+from .uses import Uses
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from types import TracebackType
 
     from counterfoil.exporters.sql import Writer
-    from counterfoil.schemas import (
-        Action,
-        Approval,
-        Binding,
-        Context,
-        KeyedDigest,
-        LogEvent,
-        Proof,
-        Resource,
-        SignerProcess,
-        Token,
-    )
+    from counterfoil.schemas import LogEvent
 
-    from .approval import ApprovalPolicy, Asked
+    from .approval import ApprovalPolicy
     from .integrity.signing_key import SigningKey
-    from .queued import Delivery, Loss
+    from .log_life import Loss
+    from .queued import Delivery
     from .redaction import Redactor
     from .sealing import Redacted, Taken
+    from .unrecorded import WhenUnavailable
 
 
-class AuditLog:
+class AuditLog(Uses):
     """An open log. Safe to share between threads and asyncio tasks; after a fork each process goes on by itself."""
 
     scope = staticmethod(scope)
 
     def __init__(
         self,
-        writer: Writer,
+        writer: Writer | Opening,
         key: FingerprintKey,
         redactor: Redactor,
         approval_policy: ApprovalPolicy | None,
-        checkpointer: Checkpointer,
+        unrecorded: Unrecorded,
     ) -> None:
         """Use ``AuditLog.open``."""
-        self._writer = writer
-        self._redactor = redactor
-        self._approval_policy = approval_policy
-        self._log_id = writer.log_id.hex()
-        self._life = LogLife(self._log_id, self._record_durably)
-        self._checkpointer = checkpointer
+        super().__init__(key, redactor, approval_policy)
+        self._unrecorded = unrecorded
+        self._threads = OwnThreads()
+        self._checkpointer: Checkpointer | None = None
         self._queue: QueuedDelivery | None = None
-        self.fingerprint_key = key
+        self._writer = writer
+        self._learn_id(writer.log_id)
         self.begin_producing()
-        _logs.add(self)
+        attend(self)
+
+    def _learn_id(self, log_id: bytes) -> None:
+        self._log_id = log_id.hex()
+        self._life = LogLife(self._log_id, self._record_durably)
 
     @classmethod
     def open(  # noqa: PLR0913 -- one keyword a choice
@@ -97,6 +95,7 @@ class AuditLog:
         delivery: Delivery = "durable",
         queue_entries: int = QUEUE_ENTRIES,
         queue_bytes: int = QUEUE_BYTES,
+        when_unavailable: WhenUnavailable = "raise",
     ) -> Self:
         """Open the log at ``address``, else at ``COUNTERFOIL_DB``, making a new one.
 
@@ -106,7 +105,9 @@ class AuditLog:
         which nobody asked. ``deadline`` in seconds bounds every wait. ``accept_new_key`` goes on under another
         fingerprint key, and records it. ``signing_key``, or that of the environment, signs the checkpoints; without one
         they are unsigned. With ``delivery="queued"`` an entry is accepted into a queue of at most ``queue_entries`` and
-        ``queue_bytes``, and written behind the caller: a crash loses what is in the queue.
+        ``queue_bytes``, and written behind the caller: a crash loses what is in the queue. With
+        ``when_unavailable="continue"`` a call that the store cannot record returns all the same: it is counted, told on
+        stderr and in a gap entry, and its receipt is ``lost``; the log itself opens when it can.
 
         Raises ``KeyMismatch``, ``InvalidKey``, ``SigningKeyError``, ``ConfigurationError`` and ``StoreError``.
         """
@@ -116,18 +117,29 @@ class AuditLog:
         from .redaction import Redactor
 
         backlog = backlog_for(delivery, queue_entries, queue_bytes)
+        unrecorded = Unrecorded(deadline, when_unavailable)
         key = fingerprint_key or load_fingerprint_key()
         found = address_of(address)
         signer = signing_key_for(file_of(found), signing_key, deadline)
-        writer = open_writer(found, deadline=deadline, fingerprint_key_id=key.key_id)
-        try:
+
+        def open_now() -> Writer:
+            return open_writer(found, deadline=deadline, fingerprint_key_id=key.key_id)
+
+        def begin(writer: Writer) -> None:
             checkpointer = Checkpointer(writer, origin_of(writer.log_id.hex()), signer, deadline=deadline)
-            log = cls(writer, key, redactor or Redactor(), approval_policy, checkpointer)
+            log._learn_id(writer.log_id)
             log._life.opening(writer, key.key_id, checkpointer, accept_new_key=accept_new_key)
+            log._writer, log._checkpointer = writer, checkpointer
             checkpointer.opened()
-        except BaseException:
-            writer.close()
-            raise
+
+        opening = Opening(open_now, begin)
+        log = cls(opening, key, redactor or Redactor(), approval_policy, unrecorded)
+        try:
+            opening.open()
+        except AuditUnavailable as error:
+            if not unrecorded.goes_on:
+                raise
+            unrecorded.note(error)
         if backlog is not None:
             log._queue = QueuedDelivery(log, backlog, deadline)
         return log
@@ -135,130 +147,100 @@ class AuditLog:
     def record(self, event: Event) -> Receipt:
         """Record one event. The receipt is returned once the entry is durable; queued, once it is accepted.
 
-        The same ``event_id`` with the same content returns the first receipt. Raises ``InputError`` and ``StoreError``.
+        The same ``event_id`` with the same content returns the first receipt. Raises ``InputError`` and ``StoreError``;
+        a log that goes on without its store returns a receipt that is ``lost`` in place of most of the latter.
         """
-        event = self._judged(event)
+        event, until = self._judged(event), self._unrecorded.until()
         if self._queue is None:
-            return self._record_durably(event)
-        try:
-            self._queue.put(take(event))
-        except BaseException:
-            self._declare_raised()
-            raise
-        return self._acceptance(event)
+            return self._commit(self._seal(event, until), event.context.event_id, called=True)
+        return self._accept(self._queue, self._taken(event), until)
 
     async def arecord(self, event: Event) -> Receipt:
         """Record one event without blocking the event loop. A cancelled caller's entry is still written."""
-        import asyncio
-
-        event = self._judged(event)
+        event, until = self._judged(event), self._unrecorded.until()
+        event_id = event.context.event_id
         if self._queue is None:
-            pending, event_id = self._seal(event), event.context.event_id
-            return await asyncio.shield(
-                asyncio.get_running_loop().run_in_executor(None, self._commit, pending, event_id)
-            )
+            work = partial(self._commit, self._seal(event, until), event_id, called=True)
+        else:
+            taken = self._taken(event)
+            try:
+                if self._queue.try_put(taken):
+                    return self._accepted(taken)
+            except BaseException as error:  # noqa: BLE001 -- it is raised, unless the log goes on
+                return self._not_accepted(taken, error)
+            work = partial(self._accept, self._queue, taken, until)  # only now is there something to wait for
         try:
-            taken = take(event)
-            if not self._queue.try_put(taken):  # only then is there something to wait for
-                await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._queue.put, taken))
-        except BaseException:
-            self._declare_raised()
-            raise
-        return self._acceptance(event)
+            return await self._threads.run(work, until)
+        except AuditTimeout as error:
+            if not self._unrecorded.takes(error):
+                raise
+            return Receipt(self._log_id, 0, event_id, "", error.code)  # the thread counts it, should it be lost
 
-    def use(  # noqa: PLR0913 -- one keyword a part of the record
-        self,
-        *,
-        token: Token,
-        resource: Resource,
-        action: Action,
-        binding: Binding | None = None,
-        proof: Proof | None = None,
-        signer: SignerProcess | None = None,
-        approval: ApprovalRequest | Approval | None = None,
-        arguments: Mapping[str, Any] | None = None,
-        context: Context | None = None,
-    ) -> Use:
-        """Surround a use of a credential: ``with`` or ``async with`` writes the intent before, the outcome after.
-
-        ``arguments`` are those that run, of the tool around it or else of the action; only their keyed digest is kept.
-        Where none are given, those of the scope count, if the action has the name of its tool.
-        Raises ``OutOfDomain`` if they have no portable JSON form.
-        """
-        from .capture.process import this_process
-
-        around = current_scope()
-        tool = (context.tool.name if context and context.tool else around.tool) or action.name
-        if arguments is None and action.name == tool == around.tool:
-            arguments = around.arguments
-        behind = approval.part if isinstance(approval, ApprovalRequest) else approval or around.approval
-        if arguments is not None:
-            running = self.arguments_digest(tool, arguments)
-            action = action.model_copy(update={"arguments_digest": running})
-            behind = behind and behind.model_copy(update={"executed_digest": running})
-        fields = use_fields(
-            token=token,
-            resource=resource,
-            action=action,
-            binding=binding,
-            proof=proof,
-            signer=signer or this_process(),
-            approval=judged(behind, self._approval_policy, tool, arguments),
-            context=context,
-        )
-        return Use(self, fields)
-
-    def approval(self, *, tool: str, arguments: Mapping[str, Any], **asked: Unpack[Asked]) -> ApprovalRequest:
-        """Record that somebody is asked to approve a call, and return the question, to be decided.
-
-        Of the arguments only a keyed digest is kept. Raises ``InputError`` and ``StoreError``.
-        """
-        request = self._asking(tool, arguments, asked)
-        self.record(request.question)
-        return request
-
-    async def aapproval(self, *, tool: str, arguments: Mapping[str, Any], **asked: Unpack[Asked]) -> ApprovalRequest:
-        """Record the question without blocking the event loop."""
-        request = self._asking(tool, arguments, asked)
-        await self.arecord(request.question)
-        return request
-
-    def fingerprint(self, secret: str | bytes) -> Fingerprint:
-        """Return the fingerprint of a credential under this log's key."""
-        return Fingerprint.of(secret, self.fingerprint_key)
-
-    def arguments_digest(self, tool: str, arguments: Mapping[str, Any]) -> KeyedDigest:
-        """Return the keyed digest of what is to run: equal for equal tool and arguments. Raises ``OutOfDomain``."""
-        return call_digest(tool, arguments, self.fingerprint_key)
-
-    def redacted_uri(self, uri: str) -> str:
-        """Return the URI as this log records it: for whoever has to keep one without the secrets that it may hold."""
-        return self._redactor.uri(uri)[0]
+    @property
+    def health(self) -> Health:
+        """How the log does in this process: for whoever watches it."""
+        return self._unrecorded.health(self._queue.waiting if self._queue else 0)
 
     def flush(self, *, deadline: float | None = None) -> None:
         """Return when everything recorded before is durable, which only queued delivery has to wait for.
 
         ``deadline`` in seconds, unless given that of the log. Then it raises ``AuditTimeout``; what is queued is kept.
         """
+        until = time.monotonic() + (self._unrecorded.deadline if deadline is None else deadline)
+        self._threads.wait(until)
         if self._queue is not None:
-            self._queue.flush(deadline)
-        self._writer.flush()
+            self._queue.flush(until)
+        self._writer.flush(max(until - time.monotonic(), 0))
 
     def close(self) -> None:
         """Write what is queued, record the closing, and close. Recording afterwards raises ``LogClosed``.
 
-        Raises ``AuditUnavailable`` if accepted entries could not be written within 5 s, or within the deadline if that
-        is longer; the log is closed all the same.
+        All of it takes 4 s at most, or the deadline if that is longer. Raises ``AuditUnavailable`` if accepted entries
+        could not be written by then; a log that goes on without its store says it on stderr. It is closed all the same.
         """
         if self._writer.closed:
             return
+        ends = Ending(self._unrecorded.deadline)
+        self._threads.wait(ends.until_written())
+        try:
+            self._end_queue(ends)
+        finally:
+            self._tell_end(ends)
+            self._writer.close(ends.left())
+            self._threads.close()
+            self._unrecorded.leave()
+
+    def leave(self, share: int = 1) -> None:
+        """Write what is queued and record the closing, since the process is ending. Late callers may still record.
+
+        ``share``: how many logs have the time of one together. Raises ``AuditTimeout`` for what could not be written.
+        """
+        if self._writer.closed or not self._producer.has_counted:
+            return
+        ends = Ending(self._unrecorded.deadline, share)
+        self._threads.wait(ends.until_written())
         try:
             if self._queue is not None:
-                self._queue.close()
+                self._queue.leave(ends)
         finally:
-            self._life.closing()
-            self._checkpointer.closing()
-            self._writer.close()
+            self._tell_end(ends)
+            self._unrecorded.leave()
+
+    def _end_queue(self, ends: Ending) -> None:
+        if self._queue is None:
+            return
+        try:
+            self._queue.close(ends)
+        except AuditUnavailable as error:
+            if not self._unrecorded.goes_on:
+                raise
+            self._unrecorded.note(error)
+
+    def _tell_end(self, ends: Ending) -> None:
+        self._settle(ends.until_told())
+        self._life.closing(ends.until_told())
+        if self._checkpointer:
+            self._checkpointer.closing(ends.left())
 
     def __enter__(self) -> Self:
         return self
@@ -271,7 +253,12 @@ class AuditLog:
     def begin_producing(self) -> None:
         """Count from 1, as a producer of its own: when the log is opened, and in a forked child."""
         self._life.begin()
-        self._checkpointer.begin()
+        self._unrecorded.begin()
+        self._threads.begin()
+        if isinstance(self._writer, Opening):
+            self._writer.begin()
+        if self._checkpointer:
+            self._checkpointer.begin()
         self._producer = Producer()
         if self._queue is not None:
             self._queue.begin_life()
@@ -288,9 +275,9 @@ class AuditLog:
         """Do for a queued event what ``record`` does before the commit. Raises ``InputError``."""
         return self._sealed(taken_redacted(taken, self._redactor), taken.recorded_at, taken.number)
 
-    def commit_group(self, group: list[Pending]) -> None:
-        """Commit queued entries in this order. On return each has its place, or its ``error``."""
-        self._writer.append_all(group)
+    def commit_group(self, group: list[Pending], until: float) -> None:
+        """Commit queued entries in this order, ``until`` then. On return each has its place, or its ``error``."""
+        self._writer.append_all(group, until)
         for pending in group:
             if pending.repeated:
                 self._producer.declare_later(pending.numbers)
@@ -298,12 +285,14 @@ class AuditLog:
                 self._producer.declare_later(pending.numbers[:-1])
             elif pending.error:
                 self._life.note_refusal(pending.error, calls=0)  # nobody's call raised: it is tried again
-        self._life.catch_up()
-        self._checkpointer.after(max(pending.seq for pending in group))
+        if written := [pending.seq for pending in group if pending.error is None]:
+            self._life.catch_up()
+            self._settle(until)
+            self._checkpoint_after(max(written))
 
-    def tell_loss(self, loss: Loss) -> None:
+    def tell_loss(self, loss: Loss, until: float | None) -> None:
         """Write a gap entry for queued calls whose entries were refused. Raises ``StoreError``."""
-        self._life.loss(loss)
+        self._life.loss(loss, until)
 
     def prune(self, told: LogEvent, first: int, last: int, count: int) -> Receipt:
         """Remove ``count`` bodies from entry ``first`` to ``last``, and record what is told of it, in one transaction.
@@ -313,31 +302,54 @@ class AuditLog:
         pending = contextvars.Context().run(self._seal, told)
         return self._commit(pending, told.context.event_id, lambda it: self._writer.prune(it, first, last, count))
 
-    def _asking(self, tool: str, arguments: Mapping[str, Any], asked: Asked) -> ApprovalRequest:
-        requirement = asked.get("requirement") or required(self._approval_policy, tool, arguments)
-        return ApprovalRequest(self, question_of(tool, arguments, self.fingerprint_key, requirement, asked))
+    def _record_durably(self, event: Event, until: float | None = None) -> Receipt:
+        return self._commit(self._seal(event, until), event.context.event_id)
 
-    def _judged(self, event: Event) -> Event:
-        policy = self._approval_policy
-        return judged_use(event, policy) if policy and isinstance(event, CredentialUse) else event
+    def _taken(self, event: Event) -> Taken:
+        try:
+            return take(event)
+        except BaseException:
+            self._declare_raised()
+            raise
 
-    def _record_durably(self, event: Event) -> Receipt:
-        return self._commit(self._seal(event), event.context.event_id)
+    def _accept(self, queue: QueuedDelivery, taken: Taken, until: float) -> Receipt:
+        try:
+            queue.put(taken, until)
+        except BaseException as error:  # noqa: BLE001 -- it is raised, unless the log goes on
+            return self._not_accepted(taken, error)
+        return self._accepted(taken)
 
-    def _acceptance(self, event: Event) -> Receipt:
-        return Receipt(self._log_id, 0, event.context.event_id, "")
+    def _accepted(self, taken: Taken) -> Receipt:
+        self._unrecorded.over()
+        return Receipt(self._log_id, 0, taken.event_id, "")
+
+    def _not_accepted(self, taken: Taken, error: BaseException) -> Receipt:
+        if self._unrecorded.takes(error):
+            return self._gone_on(taken.event_id, self._producer.next_number(), error)
+        self._declare_raised()
+        raise error
+
+    def _gone_on(self, event_id: uuid.UUID, number: int, error: StoreError, pending: Pending | None = None) -> Receipt:
+        self._unrecorded.count(number, error, pending)
+        return Receipt(self._log_id, 0, event_id, "", error.code)
+
+    def _settle(self, until: float | None) -> None:
+        if self._unrecorded.untold:
+            self._unrecorded.settle(self._writer.append_all, self._life.loss, until)
 
     def _declare_raised(self) -> None:
         self._producer.declare_later([self._producer.next_number()])
 
-    def _seal(self, event: Event) -> Pending:
+    def _seal(self, event: Event, until: float | None = None) -> Pending:
         """Turn an event into what is to be stored: surroundings added, secrets removed, canonical, hashed."""
         number = self._producer.next_number()
         try:
-            return self._sealed(redacted(event, self._redactor), datetime.now(UTC), number)
+            pending = self._sealed(redacted(event, self._redactor), datetime.now(UTC), number)
         except BaseException:
             self._producer.declare_later([number])
             raise
+        pending.until = until or 0.0
+        return pending
 
     def _sealed(self, found: Redacted, recorded_at: datetime, number: int) -> Pending:
         raised = self._producer.take_raised()
@@ -348,24 +360,33 @@ class AuditLog:
             raise
         return Pending(found.body["context"]["event_id"], body, leaf_hash(body), [*raised, number])
 
-    def _commit(self, pending: Pending, event_id: uuid.UUID, write: Callable[[Pending], None] | None = None) -> Receipt:
+    def _commit(
+        self,
+        pending: Pending,
+        event_id: uuid.UUID,
+        write: Callable[[Pending], None] | None = None,
+        *,
+        called: bool = False,
+    ) -> Receipt:
+        """Commit. ``called``: for a caller, who goes on without the entry if the log was told so."""
         try:
             (write or self._writer.append)(pending)
         except BaseException as error:
-            self._producer.declare_later(pending.numbers)
             self._life.note_refusal(error, calls=1)
+            if called and self._unrecorded.takes(error):
+                self._producer.declare_later(pending.numbers[:-1])
+                return self._gone_on(event_id, pending.numbers[-1], error, pending)
+            self._producer.declare_later(pending.numbers)
             raise
         if pending.repeated:
             self._producer.declare_later(pending.numbers)
         self._life.catch_up()
-        self._checkpointer.after(pending.seq)
+        if called:
+            self._unrecorded.over()
+            self._settle(pending.until)
+        self._checkpoint_after(pending.seq)
         return Receipt(self._log_id, pending.seq, event_id, pending.chain_hash.hex())
 
-
-def _after_fork() -> None:
-    for log in list(_logs):
-        log.begin_producing()
-
-
-_logs: weakref.WeakSet[AuditLog] = weakref.WeakSet()
-os.register_at_fork(before=complete_parts, after_in_child=_after_fork)
+    def _checkpoint_after(self, seq: int) -> None:
+        if self._checkpointer:
+            self._checkpointer.after(seq)

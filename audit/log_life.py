@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import threading
 import uuid
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,7 +18,25 @@ from .outage import Outages
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .queued import Loss
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Calls that returned and whose entries are not in the log: between which numbers, why, and how many."""
+
+    first: int
+    last: int
+    reason: str
+    count: int = 1
+
+    def with_another(self, other: Loss) -> Loss:
+        """Return both as one."""
+        known = other.reason in self.reason.split(", ")
+        return Loss(
+            min(self.first, other.first),
+            max(self.last, other.last),
+            self.reason if known else f"{self.reason}, {other.reason}",
+            self.count + other.count,
+        )
 
 
 class KeyedStore(Protocol):
@@ -53,15 +72,18 @@ class Signing(Protocol):
 class LogLife:
     """The entries of one log about itself. They belong to no scope and no trace."""
 
-    def __init__(self, log_id: str, record: Callable[[LogEvent], object]) -> None:
-        """Tell of the log ``log_id`` (32 hex digits) through ``record``, which returns once the entry is durable."""
+    def __init__(self, log_id: str, record: Callable[[LogEvent, float | None], object]) -> None:
+        """Tell of the log ``log_id`` (32 hex digits) through ``record``, which returns once the entry is durable.
+
+        ``record`` waits until a moment by ``time.monotonic``, or as long as ever.
+        """
         self._log_id = log_id
         self._record = record
         self.begin()
 
     def begin(self) -> None:
         """Begin without a loss: when the log is opened, and in a forked child."""
-        self._counting = threading.Lock()
+        self._counting = threading.RLock()  # reentrant, since a signal handler may record while its thread does
         self._lost_outcomes = 0
         self._outages = Outages()
 
@@ -90,17 +112,17 @@ class LogLife:
             LogEvent(change=LogChange.OPENED, log_id=self._log_id, fingerprint_key_id=key_id, verification_key=key)
         )
 
-    def closing(self) -> None:
-        """Tell that the log is closed, if that can be."""
+    def closing(self, until: float) -> None:
+        """Tell that the log is closed, if that can be ``until`` then (``time.monotonic``)."""
         try:
-            self._tell(LogEvent(change=LogChange.CLOSED, log_id=self._log_id))
+            self._tell(LogEvent(change=LogChange.CLOSED, log_id=self._log_id), until)
         except StoreError as error:
             diagnostics().warning("the closing was not recorded", code=error.code)
 
-    def loss(self, loss: Loss) -> None:
-        """Tell of queued calls whose entries were refused. Raises ``StoreError``."""
+    def loss(self, loss: Loss, until: float | None = None) -> None:
+        """Tell of calls whose entries are missing. Raises ``StoreError``."""
         gap = LogEvent(change=LogChange.GAP, count=loss.count, first=loss.first, last=loss.last, reason=loss.reason)
-        self._tell(gap)
+        self._tell(gap, until)
 
     def note_lost_outcome(self, error: Exception) -> None:
         """Remember that an outcome could not be written."""
@@ -147,5 +169,5 @@ class LogLife:
                     self._lost_outcomes += lost
                 diagnostics().warning("a gap was not recorded yet", code=error.code)
 
-    def _tell(self, event: LogEvent) -> None:
-        contextvars.Context().run(self._record, event)
+    def _tell(self, event: LogEvent, until: float | None = None) -> None:
+        contextvars.Context().run(self._record, event, until)

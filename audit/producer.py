@@ -36,6 +36,11 @@ class Producer:
             number = self._number = self._number + 1
             return number
 
+    @property
+    def has_counted(self) -> bool:
+        """Whether it has recorded anything."""
+        return self._number > 0
+
     def take_raised(self) -> list[int]:
         """Return numbers of earlier calls that raised, for the next entry to declare."""
         if not self._raised:

@@ -12,16 +12,15 @@ The rules, each with what it stops:
    the numbers of the calls. What the store cannot take now stays in the queue until it can.
 5. A forked child begins with an empty queue: what its parent accepted is the parent's to write.
 6. ``close`` and the exit of the interpreter wait until the queue is empty, for a bounded time, and raise if it is not.
+7. A thread that is interrupted while it writes does not wait for itself: what the signal handler records is accepted,
+   and written by what it interrupted.
 """
 
 from __future__ import annotations
 
-import atexit
 import sys
 import threading
 import time
-import weakref
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
 from counterfoil.exporters.diagnostics import diagnostics
@@ -31,14 +30,15 @@ from counterfoil.schemas import (
     ConfigurationError,
     CounterfoilError,
     InputError,
-    StoreError,
 )
 
 from .backlog import Backlog
+from .log_life import Loss
 
 if TYPE_CHECKING:
     from counterfoil.exporters.pending import Pending
 
+    from .lifetime import Ending
     from .sealing import Taken
 
 Delivery: TypeAlias = Literal["durable", "queued"]
@@ -53,21 +53,6 @@ QUEUE_BYTES: Final = 64 * 1024 * 1024
 _BREATH: Final = 0.00005  # seconds between two entries: else callers could wait for the interpreter for 5 ms
 _CALM: Final = 512  # waiting entries, above which there is no time for that
 _PAUSE: Final = 0.1  # seconds before the store is asked again
-_LEAVING: Final = 5.0  # seconds that close and exit give the queue at least
-
-
-@dataclass(slots=True)
-class Loss:
-    """Calls that were accepted and whose entries were refused: their numbers, from first to last, and why."""
-
-    first: int
-    last: int
-    reason: str
-
-    @property
-    def count(self) -> int:
-        """How many."""
-        return self.last - self.first + 1
 
 
 class Backing(Protocol):
@@ -81,12 +66,16 @@ class Backing(Protocol):
         """Redact and seal. Raises ``InputError``."""
         ...
 
-    def commit_group(self, group: list[Pending]) -> None:
-        """Commit in this order. On return each has its place, or its ``error``."""
+    def commit_group(self, group: list[Pending], until: float) -> None:
+        """Commit in this order, ``until`` then. On return each has its place, or its ``error``."""
         ...
 
-    def tell_loss(self, loss: Loss) -> None:
-        """Write a gap entry. Raises ``StoreError``."""
+    def tell_loss(self, loss: Loss, until: float | None) -> None:
+        """Write a gap entry, ``until`` then or as long as ever. Raises ``StoreError``."""
+        ...
+
+    def leave(self) -> None:
+        """End in an orderly way: ``QueuedDelivery.leave``, and what the log itself has to do."""
         ...
 
 
@@ -100,7 +89,6 @@ class QueuedDelivery:
         self._deadline = deadline
         self._leaving = self._abandoned = False
         self.begin_life()
-        _queues.add(self)
 
     def begin_life(self) -> None:
         """Begin with an empty queue and no thread: when opened, and in a forked child."""
@@ -108,34 +96,39 @@ class QueuedDelivery:
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._finalizer: Any = None
-        self._writing = threading.Lock()
+        self._writing = threading.RLock()  # reentrant, so that a thread can learn that it writes already
+        self._is_writing = False
         self._group: list[Taken] = []
         self._sealed: list[tuple[Pending, Taken]] | None = None
         self._losses: list[Loss] = []
         self._fault: Exception | None = None
 
-    def put(self, taken: Taken) -> None:
-        """Accept an entry. Raises ``AuditUnavailable`` if the queue is full until the deadline, and ``LogClosed``."""
-        if not self._backlog.put(taken, self._backing.next_number, self._deadline):
+    @property
+    def waiting(self) -> int:
+        """How many entries were accepted and are not written yet."""
+        return len(self._backlog)
+
+    def put(self, taken: Taken, until: float) -> None:
+        """Accept an entry. Raises ``AuditUnavailable`` if the queue is full ``until`` then, and ``LogClosed``."""
+        if not self._backlog.put(taken, self._backing.next_number, _left(until)):
             raise AuditUnavailable(f"the queue was full until the deadline{self._state()}; the entry was not accepted")
         if self._leaving:
-            self._write_here(self._deadline)
+            self._write_here(until)
         elif self._thread is None:
             self._start()
 
     def try_put(self, taken: Taken) -> bool:
         """Accept an entry if that needs no waiting. Raises ``LogClosed``."""
         if self._thread is None or self._leaving:  # the first, or one of the last
-            self.put(taken)
+            self.put(taken, time.monotonic() + self._deadline)
             return True
         return self._backlog.put(taken, self._backing.next_number, 0)
 
-    def flush(self, seconds: float | None = None) -> None:
+    def flush(self, until: float) -> None:
         """Return when everything accepted before is in the log. Raises ``AuditTimeout``; then it stays in the queue."""
-        seconds = self._deadline if seconds is None else seconds
         if self._leaving:
-            self._write_here(seconds)
-        elif not self._backlog.wait_until_settled(seconds):
+            self._write_here(until)
+        elif not self._backlog.wait_until_settled(_left(until)):
             raise self._unfinished()
 
     def _unfinished(self) -> AuditTimeout:
@@ -148,25 +141,24 @@ class QueuedDelivery:
         fault = f" ({self._fault})" if isinstance(self._fault, CounterfoilError) else ""
         return f", with {len(self._backlog):,} entries waiting{fault}"
 
-    def close(self) -> None:
+    def close(self, ends: Ending) -> None:
         """Accept nothing more, write what was accepted, end the thread. Raises ``AuditUnavailable`` for a loss."""
         self._backlog.close()
         try:
-            self.flush(max(self._deadline, _LEAVING))
+            self.flush(ends.until_written())
         except AuditTimeout as error:
-            self._abandon()
+            self._abandon(ends.until_told())
             raise AuditUnavailable(f"accepted entries are lost: {error}") from None
         finally:
-            _queues.discard(self)
             if self._finalizer:
                 self._finalizer.cancel()
             if self._thread:
-                self._thread.join(self._deadline)
+                self._thread.join(ends.left())
 
-    def _abandon(self) -> None:
+    def _abandon(self, until: float) -> None:
         """Give up what is left, and tell the log if that can be."""
         self._abandoned = True
-        if not self._writing.acquire(timeout=self._deadline):
+        if not self._take_turn(until):
             return
         try:
             self._sealed = []
@@ -174,14 +166,14 @@ class QueuedDelivery:
                 for taken in group:
                     self._lose(taken, "not written before the log was closed")
                 self._backlog.settle(group)
-            self._tell_losses()
+            self._tell_losses(until)
         finally:
-            self._writing.release()
+            self._give_turn()
 
-    def leave(self) -> None:
+    def leave(self, ends: Ending) -> None:
         """Write everything, since the interpreter is about to exit; from now on callers write for themselves."""
         self._leaving = True
-        self._write_here(max(self._deadline, _LEAVING))
+        self._write_here(ends.until_written())
 
     def _start(self) -> None:
         if not self._starting.acquire(blocking=False):  # never given back: a thread is started once
@@ -190,48 +182,69 @@ class QueuedDelivery:
         try:
             thread.start()
         except RuntimeError:  # no more threads, or the interpreter is exiting
-            self.leave()
+            self._leaving = True
+            self._write_here(time.monotonic() + self._deadline)
             return
         self._thread = thread
         if util := sys.modules.get("multiprocessing.util"):  # its children skip atexit, and do run this
-            self._finalizer = util.Finalize(None, self.leave, exitpriority=100)
+            self._finalizer = util.Finalize(None, self._backing.leave, exitpriority=100)
 
     def _run(self) -> None:
         while self._backlog.wait_for_entries() and not self._abandoned:
             try:
-                written = self._write_group(self._deadline)
+                written = self._write_group(time.monotonic() + self._deadline)
             except Exception as error:  # noqa: BLE001 -- the thread must not end; what it could not write is kept
                 self._note(error)
                 written = False
             if not written:
                 time.sleep(_PAUSE)
 
-    def _write_here(self, seconds: float) -> None:
+    def _write_here(self, until: float) -> None:
         """Write what is queued in the caller's own thread."""
-        until = time.monotonic() + seconds
-        while self._backlog:
-            left = until - time.monotonic()
-            if left <= 0:
+        while self._backlog and not self._is_interrupted():
+            if not _left(until):
                 raise self._unfinished()
-            if not self._write_group(left):
-                time.sleep(min(_PAUSE, left))
+            if not self._write_group(until):
+                time.sleep(min(_PAUSE, _left(until)))
 
-    def _write_group(self, seconds: float) -> bool:
+    def _is_interrupted(self) -> bool:
+        """Whether this is a signal handler, or ``__del__``, in a thread that is writing: that goes on afterwards."""
+        if not self._writing.acquire(blocking=False):
+            return False
+        try:
+            return self._is_writing
+        finally:
+            self._writing.release()
+
+    def _take_turn(self, until: float) -> bool:
+        if not self._writing.acquire(timeout=_left(until)):
+            return False
+        if self._is_writing:  # by this very thread
+            self._writing.release()
+            return False
+        self._is_writing = True
+        return True
+
+    def _give_turn(self) -> None:
+        self._is_writing = False
+        self._writing.release()
+
+    def _write_group(self, until: float) -> bool:
         """Seal and commit the entries that are next. False if the store did not take them: then they are next again."""
-        if not self._writing.acquire(timeout=seconds):
+        if not self._take_turn(until):
             return False
         try:
             if self._sealed is None:
                 self._group = self._backlog.group()
                 self._sealed = self._seal(self._group)
-            self._sealed = self._commit(self._sealed)
-            if self._sealed or not self._tell_losses():
+            self._sealed = self._commit(self._sealed, until)
+            if self._sealed or not self._tell_losses(until):
                 return False
             self._backlog.settle(self._group)
             self._sealed = None
             return True
         finally:
-            self._writing.release()
+            self._give_turn()
 
     def _seal(self, group: list[Taken]) -> list[tuple[Pending, Taken]]:
         sealed: list[tuple[Pending, Taken]] = []
@@ -244,11 +257,11 @@ class QueuedDelivery:
                 time.sleep(_BREATH)
         return sealed
 
-    def _commit(self, sealed: list[tuple[Pending, Taken]]) -> list[tuple[Pending, Taken]]:
+    def _commit(self, sealed: list[tuple[Pending, Taken]], until: float) -> list[tuple[Pending, Taken]]:
         """Return what the store did not take."""
         if not sealed:
             return []
-        self._backing.commit_group([pending for pending, _ in sealed])
+        self._backing.commit_group([pending for pending, _ in sealed], until)
         left: list[tuple[Pending, Taken]] = []
         for pending, taken in sealed:
             if isinstance(pending.error, InputError):
@@ -259,19 +272,18 @@ class QueuedDelivery:
         return left
 
     def _lose(self, taken: Taken, reason: str) -> None:
-        last = self._losses[-1] if self._losses else None
-        if last and (last.last + 1, last.reason) == (taken.number, reason):
-            last.last = taken.number
-        else:
-            self._losses.append(Loss(taken.number, taken.number, reason))
+        loss = Loss(taken.number, taken.number, reason)
+        if self._losses and (self._losses[-1].last + 1, self._losses[-1].reason) == (taken.number, reason):
+            loss = self._losses.pop().with_another(loss)
+        self._losses.append(loss)
 
-    def _tell_losses(self) -> bool:
+    def _tell_losses(self, until: float) -> bool:
         """Write a gap entry for each run of numbers that was lost. False if the store did not take one."""
         while self._losses:
             loss = self._losses[0]
             try:
-                self._backing.tell_loss(loss)
-            except StoreError as error:
+                self._backing.tell_loss(loss, until)
+            except CounterfoilError as error:  # also a rule of the database that refuses every entry: then all stays
                 self._note(error)
                 return False
             del self._losses[0]
@@ -295,17 +307,5 @@ def backlog_for(delivery: Delivery, entries: int, size: int) -> Backlog | None:
     return Backlog(entries, size) if delivery == "queued" else None
 
 
-def _leave_all() -> None:
-    """Write what every queue holds, before the interpreter exits. What it raises for what is lost, Python prints."""
-    failed: StoreError | None = None
-    for queue in list(_queues):
-        try:
-            queue.leave()
-        except StoreError as error:
-            failed = error
-    if failed:
-        raise failed
-
-
-_queues: weakref.WeakSet[QueuedDelivery] = weakref.WeakSet()
-atexit.register(_leave_all)
+def _left(until: float) -> float:
+    return max(until - time.monotonic(), 0)

@@ -118,17 +118,20 @@ def _content(body: str | bytes) -> str:
 class Receipt:
     """What ``record()`` returns. Once the entry is durable, whoever keeps it is a witness.
 
-    With queued delivery the entry is only accepted: it has no place in the chain yet, and the receipt says so.
+    With queued delivery the entry is only accepted: it has no place in the chain yet, and the receipt says so. Where a
+    log goes on without its store, ``lost`` says that there is no entry.
     """
 
     log_id: str
     """Which log, 32 hex digits."""
     seq: int
-    """Position in the log, from 1; 0 where the entry is only accepted."""
+    """Position in the log, from 1; 0 where the entry is only accepted, or lost."""
     event_id: UUID
     """Which event."""
     chain_hash: str
-    """The head of the chain with this entry, 64 hex digits; empty where the entry is only accepted."""
+    """The head of the chain with this entry, 64 hex digits; empty where the entry is only accepted, or lost."""
+    lost: str | None = None
+    """Why the entry is not recorded though the call returned (``when_unavailable="continue"``): the error's code."""
 
     @property
     def durable(self) -> bool:

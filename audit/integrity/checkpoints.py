@@ -116,9 +116,9 @@ class Checkpointer:
         if (seq >= self._due_seq or time.monotonic() >= self._due_time) and self._turn.acquire(blocking=False):
             self._in_turn(lambda: self._look(seq))
 
-    def closing(self) -> None:
-        """Make the last checkpoint, within the deadline. Raises nothing."""
-        self._now(self._deadline)
+    def closing(self, seconds: float | None = None) -> None:
+        """Make the last checkpoint, within so many seconds, or the deadline. Raises nothing."""
+        self._now(self._deadline if seconds is None else seconds)
 
     def _now(self, deadline: float) -> None:
         if not self._turn.acquire(timeout=deadline):

@@ -141,10 +141,10 @@ class Writer:
     def append(self, pending: Pending, until: float | None = None) -> None:
         """Commit ``pending``, together with whatever else waits. On return it has its ``seq`` and ``chain_hash``.
 
-        ``until`` (``time.monotonic``) in place of the deadline. Raises ``AuditUnavailable`` (nothing was written),
-        ``AuditTimeout`` (unknown), ``EventConflict``, ``LogClosed``.
+        ``until`` (``time.monotonic``), or that of ``pending``, in place of the deadline. Raises ``AuditUnavailable``
+        (nothing was written), ``AuditTimeout`` (unknown), ``EventConflict``, ``LogClosed``.
         """
-        pending.until = until or time.monotonic() + self._deadline
+        pending.until = until or pending.until or time.monotonic() + self._deadline
         self._waiting.append(pending)
         try:
             while not pending.done:
@@ -178,12 +178,13 @@ class Writer:
         left = pending.until - time.monotonic()
         return left > 0 and (pending.turn.acquire(timeout=min(left, _GLANCE)) or left > _GLANCE)
 
-    def append_all(self, batch: list[Pending]) -> None:
+    def append_all(self, batch: list[Pending], until: float | None = None) -> None:
         """Commit ``batch`` in this order, up to 64 in one commit. On return each has its place, or its ``error``.
 
-        What was not written may be given again as it is: an entry that did arrive is not written twice.
+        What was not written may be given again as it is: an entry that did arrive is not written twice. ``until``
+        (``time.monotonic``) in place of the deadline.
         """
-        until = time.monotonic() + self._deadline
+        until = until or time.monotonic() + self._deadline
         if not self._take_lead(until):
             return _fail(batch, self._busy())
         try:

@@ -240,6 +240,7 @@ def test_a_cancelled_caller_is_still_recorded(log: AuditLog, a_use: MakeUse, bus
         assert all(each.cancelled() for each in recording)
 
     asyncio.run(scene())
+    log.flush()
     assert len(entries()) == 2
 
 

@@ -55,7 +55,7 @@ def _gaps(entries: list[Entry]) -> list[LogEvent]:
 @pytest.fixture
 def hasty(address: Path, key: FingerprintKey, monkeypatch: pytest.MonkeyPatch) -> AuditLog:
     """Open a log that waits no longer than 0.1 s, nor when it is closed longer than 0.2 s."""
-    monkeypatch.setattr("counterfoil.audit.queued._LEAVING", 0.2)
+    monkeypatch.setattr("counterfoil.audit.lifetime._LEAVING", 0.2)
     return AuditLog.open(address, fingerprint_key=key, delivery="queued", deadline=0.1)
 
 
@@ -244,7 +244,7 @@ def test_a_loss_at_closing_is_told_where_it_can_be(
 ) -> None:
     """If the log can be written when it gives up its queue, a gap entry tells which calls were given up."""
 
-    def refuse(group: list[Any]) -> None:
+    def refuse(group: list[Any], _until: float) -> None:
         for pending in group:
             pending.error = AuditUnavailable("the disk is full")
 
@@ -298,10 +298,10 @@ def test_a_defect_behind_the_queue_does_not_end_its_thread(
     """An exception that nobody foresaw is waited out, and what was queued is written afterwards."""
     commit, failures = queued.commit_group, iter([RuntimeError("a defect"), StoreError("another")])
 
-    def failing(group: list[Any]) -> None:
+    def failing(group: list[Any], until: float) -> None:
         if failure := next(failures, None):
             raise failure
-        commit(group)
+        commit(group, until)
 
     monkeypatch.setattr(queued, "commit_group", failing)
     for _ in range(3):

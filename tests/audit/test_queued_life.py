@@ -84,9 +84,9 @@ def test_leaving_writes_what_waits(way: str, address: Path, entries: Entries) ->
 def test_a_loss_at_exit_is_not_silent(address: Path) -> None:
     """If the store takes nothing until the end, Python prints how many accepted entries were not written."""
     script = """
-from counterfoil.audit import queued
+from counterfoil.audit import lifetime
 from counterfoil.exporters.sql.sqlite import SharedLock
-queued._LEAVING = log._queue._deadline = log._writer._deadline = 0.2
+lifetime._LEAVING = log._unrecorded.deadline = log._queue._deadline = log._writer._deadline = 0.2
 SharedLock(Path(sys.argv[1])).acquire(time.monotonic() + 1)
 late(*range(7))
 """
