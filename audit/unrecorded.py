@@ -69,7 +69,7 @@ class Unrecorded:
         self.fault: str | None = None
         self._loss: Loss | None = None
         self._unsure: list[Pending] = []
-        self._since_said = 0
+        self._since_said = self._in_outage = 0
         self._said = float("-inf")
 
     def until(self) -> float:
@@ -85,6 +85,7 @@ class Unrecorded:
         with self._counting:
             self.lost += 1
             self._since_said += 1
+            self._in_outage += 1
             self.fault = error.code
             if isinstance(error, AuditTimeout) and pending and len(self._unsure) < _UNSURE:
                 self._unsure.append(pending)
@@ -123,8 +124,9 @@ class Unrecorded:
         """Note that the store took an entry, or the queue: from now on calls wait as long as ever."""
         if self.fault is not None:
             with self._counting:
-                self.fault, self._said, self._since_said = None, float("-inf"), 0
-            _say(f"the store takes entries again; {_calls(self.untold)} went on without a record")
+                calls, self._in_outage, self._since_said = self._in_outage, 0, 0
+                self.fault, self._said = None, float("-inf")
+            _say(f"the store takes entries again; {_calls(calls)} went on without a record")
 
     def settle(
         self,

@@ -257,10 +257,10 @@ def test_a_gap_that_cannot_be_written_is_not_forgotten(
     log.note_lost_outcome(AuditUnavailable("a test"))
     seal: Any = log._seal  # pyright: ignore[reportPrivateUsage] -- to fail the gap alone
 
-    def fail_the_gap(event: Any) -> Any:
+    def fail_the_gap(event: Any, until: float | None) -> Any:
         if isinstance(event, LogEvent):
             raise AuditUnavailable("the disk is full")
-        return seal(event)
+        return seal(event, until)
 
     monkeypatch.setattr(log, "_seal", fail_the_gap)
     with _use(log):
