@@ -115,7 +115,7 @@ class LogLife:
     def closing(self, until: float) -> None:
         """Tell that the log is closed, if that can be ``until`` then (``time.monotonic``)."""
         try:
-            self._tell(LogEvent(change=LogChange.CLOSED, log_id=self._log_id), until)
+            self._tell(LogEvent(change=LogChange.CLOSED, log_id=self._log_id or None), until)
         except StoreError as error:
             diagnostics().warning("the closing was not recorded", code=error.code)
 

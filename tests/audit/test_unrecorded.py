@@ -258,6 +258,7 @@ def test_a_log_opens_when_it_can(  # noqa: PLR0913, PLR0917 -- one argument a fi
 ) -> None:
     """With its store away at the start the process goes on; the first call that can opens the log and tells the gap."""
     monkeypatch.setattr("counterfoil.audit.opening._REST", 0.0)
+    monkeypatch.setattr("counterfoil.audit.opening._SHARE", 0.0)
     hidden = address.parent / "not-yet"
     log = AuditLog.open(
         hidden / address.name, fingerprint_key=key, deadline=_DEADLINE, delivery=delivery, when_unavailable="continue"
@@ -283,6 +284,7 @@ def test_threads_open_a_late_log_once(
 ) -> None:
     """Nothing is recorded before the creation of the log, whoever comes first."""
     monkeypatch.setattr("counterfoil.audit.opening._REST", 0.0)
+    monkeypatch.setattr("counterfoil.audit.opening._SHARE", 0.0)
     hidden = address.parent / "not-yet"
     log = AuditLog.open(hidden / address.name, fingerprint_key=key, deadline=20, when_unavailable="continue")
     hidden.mkdir()
