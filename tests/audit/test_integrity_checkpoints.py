@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import sqlite3
@@ -22,8 +23,8 @@ from counterfoil.audit.integrity.merkle import CompactRange, root_of
 from counterfoil.audit.integrity.note import Checkpoint, VerifierKey, origin_of, parse_checkpoint
 from counterfoil.audit.integrity.signing_key import SigningKey, make_key_file
 from counterfoil.exporters.filter import Filter
-from counterfoil.exporters.sql import Writer
-from counterfoil.schemas import AuditUnavailable, LogChange, LogEvent, SigningKeyError
+from counterfoil.exporters.sql import Writer, open_writer
+from counterfoil.schemas import AuditUnavailable, LogChange, LogEvent, SigningKeyError, StoreCorrupt
 from counterfoil.schemas.entry import chain_hash, leaf_hash
 
 if TYPE_CHECKING:
@@ -515,3 +516,39 @@ def test_nothing_shows_the_key(
         read = capsys.readouterr()
         assert leaks(secret, read.out, read.err, *(each for each in tmp_path.iterdir() if each.is_file())) == []
     assert leaks(secret, path) != []
+
+
+def test_a_log_in_postgresql_has_the_same(postgres: str, signing_key: SigningKey) -> None:
+    """Made when they are due, gone on from, told of when the key changes, and no two of one size differ."""
+    two = SigningKey.generate("two")[0]
+    for key in (None, signing_key, signing_key, two):
+        with AuditLog.open(postgres, signing_key=key, deadline=20.0) as log:
+            record(log, 30)
+    with AuditReader.open(postgres) as reader:
+        rows = list(reader._store.stored())
+        kept = [parse_checkpoint(note) for _, note in reader._store.checkpoints()]
+        found = reader.commitment()
+        verified = reader.verify(keys=[str(signing_key.verifier_key)])
+    leaves = [leaf for _, _, leaf, _ in rows]
+    assert [each.size for each in kept] == [20, 33, 34, 54, 65, 66, 86, 97, 99, 119, 130]
+    assert all(each.root == root_of(leaves[: each.size]) for each in kept)
+    assert [len(each.signatures) for each in kept] == [0, 0, *[1] * 9]
+    assert found.checkpoint.root == root_of(leaves)
+    assert (verified.failed, verified.signed.reach) == (("complete",), 97)  # they all tell of gaps
+    told = [json.loads(body or "")["change"] for _, body, _, _ in rows if (body or b"").startswith(b'{"change"')]
+    assert told.count("signing_key_rotated") == 1
+    with closing(writer_of(postgres)) as writer:
+        last = writer.last_checkpoint()
+        assert last is not None
+        assert CompactRange.from_bytes(last.frontier or b"").root() == kept[-1].root
+        writer.save_checkpoint(last._replace(note=str(Checkpoint(kept[-1].origin, last.size, kept[-1].root))))
+        again = writer.last_checkpoint()
+        assert again is not None
+        assert parse_checkpoint(again.note).signatures == kept[-1].signatures
+        with pytest.raises(StoreCorrupt):
+            writer.save_checkpoint(last._replace(note=str(Checkpoint(kept[-1].origin, last.size, bytes(32)))))
+
+
+def writer_of(address: str) -> Writer:
+    """Open the writing end of a log by itself."""
+    return open_writer(address, deadline=20.0, fingerprint_key_id="00000000")
