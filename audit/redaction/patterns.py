@@ -169,6 +169,12 @@ PATTERNS: Final = (
         ("-----begin",),
         f"-----BEGIN PRIVATE KEY-----\n{_fake(64)}\n-----END PRIVATE KEY-----",
     ),
+    _long(
+        "note_key",
+        r"\bPRIVATE\+KEY\+[!-*,-~]{1,256}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{16,}={0,2}",
+        "private+key+",
+        f"signed with PRIVATE+KEY+example.com/agents+00000000+{_fake(44)}",
+    ),
     _any_length(
         "jwk_private",
         r'"(?:d|p|q|dp|dq|qi|k)"\s*:\s*"([A-Za-z0-9_-]{16,})"',
