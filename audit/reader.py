@@ -56,6 +56,10 @@ class AuditReader:
         """Return one entry, or None."""
         return self._store.entry(seq)
 
+    def pruned_to(self) -> int:
+        """Return the last entry whose body was removed, 0 if none was: see ``keeping.retention``."""
+        return self._store.last_pruned()[0]
+
     def is_pruned(self, seq: int) -> bool:
         """Whether the body of this entry was removed: see ``keeping.retention``."""
         return self._store.is_pruned(seq)

@@ -68,5 +68,6 @@ def position_after(source: Source, line: bytes, last_entry: Callable[[bytes], tu
 def _foreign_file() -> ConfigurationError:
     return ConfigurationError(
         "the file does not end with an entry of this log",
-        advice="Name another file: this one holds something else, or another log, or the log was changed since.",
+        advice="Name another file: this one holds something else, or another log, or the log was changed since, or the "
+        "last entry that it has was pruned.",
     )

@@ -44,6 +44,10 @@ def incident(  # noqa: PLR0913, PLR0917 -- one option a choice
             typer.echo(plain_json(_as_json(found)))
         else:
             _print_incident(found)
+        if pruned := reader.pruned_to():
+            typer.echo(
+                f"The bodies of entries up to {pruned} were removed: what they told is not known here.", err=True
+            )
 
 
 def _as_json(found: Incident) -> str:

@@ -36,6 +36,7 @@ def describe(address: str, *, immutable: bool = False) -> dict[str, Any]:
             "log_id": reader.log_id,
             "fingerprint_key_id": reader.fingerprint_key_id,
             "entries": reader.head(),
+            "pruned_to": reader.last_pruned()[0],
             "bytes": path.stat().st_size,
             "wal_bytes": _size(f"{path}-wal"),
             "schema_version": reader.pragma("user_version"),

@@ -53,6 +53,7 @@ class PostgresReader(LogReader):
             "log_id": self.log_id,
             "fingerprint_key_id": self.fingerprint_key_id,
             "entries": self.head(),
+            "pruned_to": self.last_pruned()[0],
             "schema_version": self.schema_version,
         }
         return found | dict(zip(("schema", "bytes", "postgresql", "fsync", "full_page_writes"), row, strict=True))

@@ -161,7 +161,11 @@ class LogReader(ABC):
         return [Holder(*row) for row in self._rows(select_holders(self.dialect, column), {"value": value})]
 
     def numbered(self, producer: str, first: int, last: int) -> list[Numbered]:
-        """Return how a producer counted its entries from ``first`` to ``last``, in order."""
+        """Return how a producer counted its entries from ``first`` to ``last``, in order.
+
+        None is from before the last pruned entry: there, numbers are missing that nobody can read any more.
+        """
+        first = max(first, self.last_pruned()[0] + 1)
         rows = self._rows(select_numbered(self.dialect), {"producer": producer, "first": first, "last": last})
         return [Numbered(seq, number, tuple(json.loads(raised)), change) for seq, number, raised, change in rows]
 

@@ -20,6 +20,7 @@ from counterfoil.audit.integrity.merkle import root_of
 from counterfoil.audit.integrity.note import VerifierKey, parse_checkpoint, pruned_origin_of
 from counterfoil.audit.integrity.signing_key import SigningKey
 from counterfoil.audit.keeping.retention import Retention, retain
+from counterfoil.audit.review.completeness import recorded_whole
 from counterfoil.exporters.filter import Filter
 from counterfoil.exporters.sql import open_reader, open_source
 from counterfoil.schemas import (
@@ -67,12 +68,12 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _pruned(address: Path) -> list[int]:
+def _pruned(address: Path | str) -> list[int]:
     with closing(open_reader(str(address))) as reader:
         return [seq for seq, body, _, _ in reader.stored() if body is None]
 
 
-def _verified(address: Path) -> int:
+def _verified(address: Path | str) -> int:
     """Return how many entries there are, all of which verify: by the written rules, and by our verifier."""
     with AuditReader.open(address) as reader:
         found = reader.verify()
@@ -80,7 +81,7 @@ def _verified(address: Path) -> int:
     return _held(address)
 
 
-def _held(address: Path) -> int:
+def _held(address: Path | str) -> int:
     with closing(open_reader(str(address))) as reader:
         log_id, head, expected, gone, told = bytes.fromhex(reader.log_id), bytes(32), 0, dict[int, bytes](), list[Any]()
         for seq, body, leaf, chain in reader.stored():
@@ -360,6 +361,55 @@ def test_show_says_that_an_entry_was_pruned(old: datetime, run: Run, address: Pa
     assert run("show", "4").err == "entry 4 was pruned: its body was removed, its hashes stay\n"
     assert run("show", "400").err == "there is no entry 400\n"
     assert (run("show", "4").code, run("show", "8").code) == (1, 0)
+
+
+def test_an_incident_says_what_it_cannot_know(log: AuditLog, run: Run, address: Path, a_use: MakeUse) -> None:
+    """It tells what is left, and up to where the bodies were removed."""
+    for _ in range(3):
+        log.record(a_use(context=Context(task="t-42")))
+    moment = _now()
+    log.record(a_use(context=Context(task="t-42")))
+    assert run("incident", "t-42").err == ""
+    retain(address, before=moment)
+    ended = run("incident", "t-42")
+    assert (ended.code, ended.err) == (
+        0,
+        "The bodies of entries up to 5 were removed: what they told is not known here.\n",
+    )
+
+
+def test_a_number_that_was_pruned_is_no_hole(log: AuditLog, address: Path, a_use: MakeUse) -> None:
+    """Whether an agent recorded everything is judged by what can still be read, and never called incomplete for it."""
+    receipts = [log.record(a_use()) for _ in range(4)]
+    with closing(open_reader(str(address))) as reader:
+        entry = reader.entry(receipts[0].seq)
+        assert entry is not None
+        assert entry.event.context.producer is not None
+        producer = entry.event.context.producer.id
+        assert recorded_whole(reader, [producer], [receipts[2].seq]) == {receipts[2].seq: True}
+    moment = _now()
+    young = [log.record(a_use()) for _ in range(3)]
+    retain(address, before=moment)
+    with closing(open_reader(str(address))) as reader:
+        assert recorded_whole(reader, [producer], [young[0].seq]) == {young[0].seq: None}
+        assert recorded_whole(reader, [producer], [young[1].seq]) == {young[1].seq: True}
+        assert len(reader.numbered(producer, 1, 100)) == 3
+
+
+def test_on_postgresql(postgres: str, key: FingerprintKey, a_use: MakeUse, run: Run) -> None:
+    """There, too: bodies go batch by batch, the log verifies, a second time goes on behind the first."""
+    with AuditLog.open(postgres, fingerprint_key=key) as log:
+        for _ in range(620):
+            log.record(a_use())
+        moment = _now()
+        young = log.record(a_use())
+        ended = run("db", "retain", "--before", moment.isoformat(), "--db", postgres, "--json")
+        found = json.loads(ended.out)
+        assert (ended.code, found["count"], found["first"], found["last"]) == (0, 620, 3, 622)
+        assert log.record(a_use()).seq == _verified(postgres)
+        assert (len(_pruned(postgres)), run("show", young.seq, "--db", postgres).code) == (620, 0)
+        assert retain(postgres, before=_now()).count == 2
+    assert _verified(postgres)
 
 
 @pytest.fixture
