@@ -68,7 +68,7 @@ def test_while_it_is_written(writers: Writers, tmp_path: Path, scale: Scale, tal
     while watcher.runs < wanted:
         found = watcher.look(db, deep=watcher.runs % 20 == 0)
         grown.add(found.entries)
-        crowd.listen(0)
+        crowd.listen(0.01)  # else the pipe fills, and they wait
     while crowd.pids:
         crowd.kill()
     crowd.listen_to_the_end()
