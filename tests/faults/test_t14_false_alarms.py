@@ -62,7 +62,7 @@ def _use(number: int) -> CredentialUse:
 def test_while_it_is_written(writers: Writers, tmp_path: Path, scale: Scale, tally: Tally) -> None:
     """Four processes of up to three threads write; every look finds a log that holds and has only grown."""
     db, watcher, wanted = tmp_path / "audit.db", Watcher(tmp_path), scale(40, 3000)
-    crowd = writers.start(db, 4, threads=3, pause=0.02)
+    crowd = writers.start(db, 4, threads=3, pause=scale(20, 400) / 1000)
     crowd.listen_for(b"\n", times=8)
     grown = set[int]()
     while watcher.runs < wanted:
