@@ -34,7 +34,7 @@ class Signatures:
         self._given = bool(keys)
         self.keys = list(keys)
         """The keys under which signatures count."""
-        self._rotations: list[tuple[int, VerifierKey]] = []
+        self._named: tuple[int, VerifierKey] | None = None
         self._reach = 0
         self._agreed = 0
         self._signed_by_others = 0
@@ -51,7 +51,7 @@ class Signatures:
         if not self._given and len(self.keys) < _MOST_NAMED:
             self.keys.append(key)
         elif self._given and event.get("change") == "signing_key_rotated":
-            self._rotations.append((seq, key))
+            self._named = seq, key
 
     def check(self, size: int, note: object, root: bytes) -> None:
         """Compare a stored checkpoint with the root over as many entries."""
@@ -69,7 +69,6 @@ class Signatures:
         self._agreed = size
         if holds:
             self._reach = size
-            self._follow_rotations()
 
     def check_beyond(self, size: int, note: object, entries: int) -> None:
         """Take a stored checkpoint of more entries than hold."""
@@ -86,11 +85,13 @@ class Signatures:
             return Verdict(State.FAILED, self._reach, words, seq)
         beyond = f"; {entries - self._reach:,} entries beyond it are not" if entries > self._reach else ""
         if self._given:
+            # Named and not believed: whoever can write the file can append such an entry, and the log then signs it.
+            named = "; entry {:,} names another key, {}".format(*self._named) if self._named else ""
             if self._reach:
-                return Verdict(State.PROVEN, self._reach, f"by a key that was given{beyond}")
+                return Verdict(State.PROVEN, self._reach, f"by a key that was given{beyond}{named}")
             others = f"; {self._signed_by_others:,} are signed with another" if self._signed_by_others else ""
             words = f"none of {self._stored:,} checkpoints in the file is signed with a key that was given{others}"
-            return Verdict(State.FAILED, 0, words, 1)
+            return Verdict(State.FAILED, 0, f"{words}{named}", 1)
         if self._reach:
             named = (
                 f"the signatures up to entry {self._reach:,} hold, but only the log itself names their key: give --key"
@@ -120,11 +121,6 @@ class Signatures:
         if not found and checkpoint.signatures:
             self._signed_by_others += 1
         return bool(found)
-
-    def _follow_rotations(self) -> None:
-        """Count a successor, too, once a key that counts has signed the entry that names it."""
-        self.keys += [key for seq, key in self._rotations if seq <= self._reach]
-        self._rotations = [each for each in self._rotations if each[0] > self._reach]
 
     def _disagree(self, seq: int, words: str) -> None:
         self.disagreement = self.disagreement or (seq, words)

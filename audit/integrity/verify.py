@@ -13,9 +13,9 @@ The rules, each with the attack that it stops. *Consistent*, by the file alone:
 
 *Signed*, by keys from outside:
 
-7. Signatures count under a key that was given, and under a successor that an entry named and an earlier counting key
-   signed; where keys were given and nothing is signed with one, it failed: signatures stripped, or made with a key of
-   the attacker's own. Without a given key, the log's own word for its key is checked and never believed.
+7. Signatures count under a key that was given; where one was and nothing is signed with it, it failed: signatures
+   stripped, or made with a key of the attacker's own. Without a given key, those that the log names are tried and never
+   believed: whoever can write the file can append an entry that names another, and the log then signs that.
 8. What was signed must be these entries: any rewrite before the last checkpoint that the attacker left in place.
 
 *Witnessed*, by what was kept elsewhere: the rules of ``witness``. They stop the thief of a signing key, too.

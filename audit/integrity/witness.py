@@ -52,6 +52,11 @@ _ADVICE: Final = (
 class _Unusable(Exception):
     """A line says something that cannot be; the words say what."""
 
+    def __init__(self, words: str, line: int = 0) -> None:
+        super().__init__(words)
+        self.line = line
+        """Which, unless it is the one that was read last."""
+
 
 class Witnesses:
     """Everything that witnesses say about one log, compared with its rows as they come."""
@@ -83,7 +88,7 @@ class Witnesses:
                 else:
                     self._take_object(found, line)
         except _Unusable as problem:
-            raise ConfigurationError(f"{name}, line {line}: {problem}", advice=_ADVICE) from None
+            raise ConfigurationError(f"{name}, line {problem.line or line}: {problem}", advice=_ADVICE) from None
         except InvalidNote as problem:
             raise ConfigurationError(f"{name}: {problem}", advice=_ADVICE) from None
         if not self._here and not self._elsewhere:
@@ -181,38 +186,38 @@ def _documents(lines: Iterable[bytes]) -> Iterator[tuple[int, Any]]:
     numbered, first = enumerate(lines, start=1), True
     for number, line in numbered:
         if len(line) > MAX_LINE:
-            raise _Unusable(f"it is longer than {MAX_LINE:,} bytes")
+            raise _Unusable(f"it is longer than {MAX_LINE:,} bytes", number)
         if not line.strip():
             continue
         if first and line.lstrip()[:1] not in {b"{", b"["}:
-            yield number, b"\n" * (number - 1) + _whole(line, numbered)
+            yield number, b"\n" * (number - 1) + _whole(line, numbered, number)
             return
         try:
             found = json.loads(line)
         except (ValueError, RecursionError):
             if not first:
-                raise _Unusable("it is no JSON") from None
-            found = _json(_whole(line, numbered))
+                raise _Unusable("it is no JSON", number) from None
+            found = _json(_whole(line, numbered, number), number)
         yield number, found
         first = False
 
 
-def _whole(line: bytes, numbered: Iterable[tuple[int, bytes]]) -> bytes:
+def _whole(line: bytes, numbered: Iterable[tuple[int, bytes]], first: int) -> bytes:
     """Return everything from this line on."""
     parts, size = [line], len(line)
     for _, each in numbered:
         parts.append(each)
         size += len(each)
         if size > MAX_LINE:
-            raise _Unusable(f"the text that begins here is longer than {MAX_LINE:,} bytes")
+            raise _Unusable(f"the text that begins here is longer than {MAX_LINE:,} bytes", first)
     return b"".join(parts)
 
 
-def _json(text: bytes) -> Any:
+def _json(text: bytes, number: int) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise _Unusable("it is no JSON") from None
+        raise _Unusable("it is no JSON", number) from None
 
 
 def _log_id_in(entry: dict[str, Any]) -> object:

@@ -261,6 +261,7 @@ def attacks() -> Iterator[Attack]:
     yield Attack("a row is put before the first", _insert_before, bad, with_key, seen)
     yield Attack("the same, everything numbered and sealed anew", _insert_renumber, bad, with_key, seen)
     yield Attack("the signatures are stripped from the checkpoints", _strip, (), (SIGNED,), ())
+    yield Attack("every checkpoint is signed with a key that a new entry names", _own_key, (), (SIGNED,), ())
     yield Attack("a signature is altered", _alter_signature, (), (SIGNED,), ())
     yield Attack(
         "it is verified with a key that is not the log's",
@@ -396,6 +397,12 @@ def _strip(it: Attacker) -> None:
     for size, note in it.connection.execute("SELECT size, note FROM checkpoint").fetchall():
         bare = parse_checkpoint(note).note.text + "\n"
         it.connection.execute("UPDATE checkpoint SET note = ? WHERE size = ?", (bare, size))
+
+
+def _own_key(it: Attacker) -> None:
+    own = _other_key()
+    it.append({"change": "signing_key_rotated", "verification_key": str(own.verifier_key)})
+    it.rewrite_checkpoints(own)
 
 
 def _alter_signature(it: Attacker) -> None:
