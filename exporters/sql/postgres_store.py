@@ -22,7 +22,7 @@ from .postgres_tables import has_tables, identify, make_tables
 from .writer import SIGNED_NOTE, SavedCheckpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from psycopg.errors import Diagnostic
 
@@ -93,11 +93,12 @@ class PostgresStore:
     def _acknowledged_are_gone(self) -> StoreCorrupt:
         return StoreCorrupt(f"{self.name}: entries that were acknowledged are gone")
 
-    def commit(self, batch: list[Pending], until: float) -> None:
+    def commit(self, batch: list[Pending], until: float, gather: Callable[[list[Pending]], None]) -> None:
         """Store ``batch`` in one transaction, under the lock."""
         with translated(self.name):
             try:
                 with self._transaction(until) as connection:
+                    gather(batch)
                     last = self._insert(connection, batch)
             except _REFUSED:
                 with self._transaction(until) as connection:

@@ -11,9 +11,8 @@ import fcntl
 import os
 import sqlite3
 import time
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import quote
 
 from counterfoil.schemas import AuditUnavailable, ConfigurationError, StoreCorrupt, StoreForeign, StoreMissing
@@ -21,7 +20,7 @@ from counterfoil.schemas import AuditUnavailable, ConfigurationError, StoreCorru
 from .tables import SCHEMA_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
 APPLICATION_ID: Final = 0x43544652
 """SQLite's ``application_id`` of a Counterfoil log: the letters CTFR."""
@@ -224,14 +223,16 @@ class SharedLock:
         """Give the turn to the next."""
         fcntl.flock(self._file, fcntl.LOCK_UN)
 
-    @contextmanager
-    def held(self, until: float) -> Generator[None]:
-        """Hold the lock. Raises what ``acquire`` raises."""
+    def held(self, until: float) -> Self:
+        """Hold the lock, for a ``with``. Raises what ``acquire`` raises."""
         self.acquire(until)
-        try:
-            yield
-        finally:
-            self.release()
+        return self
+
+    def __enter__(self) -> None:
+        """Do nothing: ``held`` took the lock."""
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
     def close(self) -> None:
         """Give the file back."""

@@ -77,11 +77,9 @@ class SqliteFile:
             with self._locked(until):
                 self._connect(until)
 
-    @contextmanager
-    def _locked(self, until: float) -> Generator[None]:
+    def _locked(self, until: float) -> SharedLock:
         self._lock = self._lock or SharedLock(self.path)
-        with self._lock.held(until):
-            yield
+        return self._lock.held(until)
 
     def _connect(self, until: float) -> _Open:
         """Open a connection; the caller holds the lock. After an error of the disk it is checked first."""

@@ -23,6 +23,7 @@ from .versions import migrate
 from .writer import SIGNED_NOTE, SavedCheckpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from ..pending import Pending
@@ -69,10 +70,11 @@ class SqliteStore:
         if seq and found != (chain_hash,) and (found or _head(connection) < seq):
             raise StoreCorrupt(f"{self.name}: entries that were acknowledged are gone")
 
-    def commit(self, batch: list[Pending], until: float) -> None:
+    def commit(self, batch: list[Pending], until: float, gather: Callable[[list[Pending]], None]) -> None:
         """Store ``batch`` in one transaction, under the lock, if the file is still the one that was opened."""
         try:
             with self._file.transaction(until) as connection:
+                gather(batch)
                 self._insert(connection, batch)
                 if self._adopting:
                     connection.execute("UPDATE log SET fingerprint_key_id = ?", (self._adopting,))

@@ -62,11 +62,12 @@ class Store(Protocol):
     log_id: bytes
     fingerprint_key_id: str
 
-    def commit(self, batch: list[Pending], until: float) -> None:
+    def commit(self, batch: list[Pending], until: float, gather: Callable[[list[Pending]], None]) -> None:
         """Store ``batch`` in one transaction, and give each entry its place, or its ``error``.
 
-        Waits for other processes until ``until`` (``time.monotonic``). Raises ``AuditTimeout`` if the outcome is
-        unknown; whatever else it raises, nothing was written.
+        ``gather`` is called with it once the log is ours to write, and adds what came while we waited. Waits for other
+        processes until ``until`` (``time.monotonic``). Raises ``AuditTimeout`` if the outcome is unknown; whatever else
+        it raises, nothing was written.
         """
         ...
 
@@ -239,16 +240,22 @@ class Writer:
 
     def _commit_waiting(self, own: Pending) -> None:
         batch: list[Pending] = []
+        self._gather(batch)
+        # Its first leader may have been interrupted right here.
+        self._commit_batch(batch or [own], own.until, self._gather)
+
+    def _gather(self, batch: list[Pending]) -> None:
         while self._waiting and len(batch) < MAX_BATCH:
             batch.append(self._waiting.popleft())
-        self._commit_batch(batch or [own], own.until)  # its first leader may have been interrupted right here
 
-    def _commit_batch(self, batch: list[Pending], until: float) -> None:
+    def _commit_batch(
+        self, batch: list[Pending], until: float, gather: Callable[[list[Pending]], None] = lambda _: None
+    ) -> None:
         for pending in batch:
             pending.error = None
         try:
             self._require_open()
-            self._store.commit(batch, until)
+            self._store.commit(batch, until, gather)
         except AuditUnavailable as error:
             batch = self._in_time(batch, until)
             _fail(batch, error)

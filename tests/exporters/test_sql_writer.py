@@ -104,6 +104,23 @@ def test_threads_share_commits(
     assert 0 < statements.count("COMMIT") < 400
 
 
+def test_whoever_comes_while_the_leader_waits_shares_its_commit(
+    connections: Connections, writer: Writer, address: Path, seal: Seal, count_chained: Callable[[], int]
+) -> None:
+    """What arrives before the turn is ours is written in it, with the entry whose caller waits for the turn."""
+    statements: list[str] = []
+    connections.writing[0].set_trace_callback(statements.append)
+    with ThreadPoolExecutor(9) as pool:
+        with _turn_taken(address):
+            futures = [pool.submit(writer.append, seal()) for _ in range(9)]
+            time.sleep(0.2)
+        for future in futures:
+            future.result()
+    connections.writing[0].set_trace_callback(None)
+    assert statements.count("COMMIT") == 1
+    assert count_chained() == 9
+
+
 def test_the_same_event_again_gets_the_first_receipt(
     writer: Writer, seal: Seal, count_chained: Callable[[], int]
 ) -> None:
@@ -268,9 +285,9 @@ def test_a_long_commit_does_not_keep_anybody(address: Path, seal: Seal, monkeypa
     store = cast("Any", writer)._store
     answers, commit = Event(), store.commit
 
-    def slow(batch: list[Pending], until: float) -> None:
+    def slow(*given: Any) -> None:
         answers.wait(20)
-        commit(batch, until)
+        commit(*given)
 
     monkeypatch.setattr(store, "commit", slow)
     with ThreadPoolExecutor(1) as pool:
