@@ -49,11 +49,11 @@ _NEVER: Final = 2**63
 class CheckpointStore(Protocol):
     """What checkpoints need of the writing end of a log."""
 
-    def leaves_after(self, seq: int) -> Iterator[tuple[int, bytes]]:
+    def leaves_after(self, seq: int, *, deadline: float | None = None) -> Iterator[tuple[int, bytes]]:
         """Yield ``(seq, leaf_hash)`` of all entries that follow ``seq``, in order."""
         ...
 
-    def last_checkpoint(self, *, signed: bool = False) -> SavedCheckpoint | None:
+    def last_checkpoint(self, *, signed: bool = False, deadline: float | None = None) -> SavedCheckpoint | None:
         """Return the checkpoint of the largest size, of all or of those with a signature."""
         ...
 
@@ -86,6 +86,7 @@ class Checkpointer:
     def begin(self) -> None:
         """Begin anew: when the log is opened, and in a forked child."""
         self._turn = threading.Lock()
+        self._maker: int | None = None
         self._tree = CompactRange()
         self._due_seq = 0
         self._due_time = time.monotonic() + EVERY_SECONDS
@@ -120,20 +121,25 @@ class Checkpointer:
         """Make the last checkpoint, within so many seconds, or the deadline. Raises nothing."""
         self._now(self._deadline if seconds is None else seconds)
 
-    def _now(self, deadline: float) -> None:
-        if not self._turn.acquire(timeout=deadline):
+    def _now(self, seconds: float) -> None:
+        if self._maker == threading.get_ident():  # in a signal handler, in the middle of one: not to wait for oneself
+            return
+        seconds = max(seconds, 0.0)
+        if not self._turn.acquire(timeout=seconds):
             diagnostics().warning("no last checkpoint was made", reason="one was still being made at the deadline")
             return
-        thread = self._in_turn(lambda: self._make(deadline))
+        thread = self._in_turn(lambda: self._make(seconds))
         if thread is not None:
-            thread.join(deadline)
+            thread.join(seconds)
 
     def _in_turn(self, make: Callable[[], None]) -> threading.Thread | None:
         """Make a checkpoint and give the turn back; in a thread if the key is a service, which nobody may wait for."""
         if self._key is None or not self._key.may_block:
-            self._guarded(make)
+            self._guarded(make, self._turn)
             return None
-        thread = threading.Thread(target=self._guarded, args=(make,), name="counterfoil-checkpoint", daemon=True)
+        thread = threading.Thread(
+            target=self._guarded, args=(make, self._turn), name="counterfoil-checkpoint", daemon=True
+        )
         try:
             thread.start()
         except RuntimeError:  # the interpreter is shutting down
@@ -141,7 +147,8 @@ class Checkpointer:
             return None
         return thread
 
-    def _guarded(self, make: Callable[[], None]) -> None:
+    def _guarded(self, make: Callable[[], None], turn: threading.Lock) -> None:
+        self._maker = threading.get_ident()
         try:
             make()
         except Exception as error:  # noqa: BLE001 -- the entry behind it is committed: its caller hears of nothing else
@@ -150,12 +157,13 @@ class Checkpointer:
             code = error.code if isinstance(error, CounterfoilError) else type(error).__name__
             diagnostics().error("a checkpoint was not made", code=code)
         finally:
-            self._turn.release()
+            self._maker = None
+            turn.release()
 
     def _look(self, seq: int) -> None:
         """Make a checkpoint if it is due, also by what other processes have made."""
         if time.monotonic() < self._due_time:
-            last = self._store.last_checkpoint()
+            last = self._store.last_checkpoint(deadline=_STORE_WAIT)
             self._due_seq = (last.size if last else 0) + EVERY_ENTRIES
             if seq < self._due_seq:
                 return
@@ -163,15 +171,15 @@ class Checkpointer:
 
     def _make(self, patience: float) -> None:
         """Make a checkpoint of all entries, or of as many as can be taken in within ``patience`` seconds."""
-        started = time.monotonic()
-        last = self._store.last_checkpoint()
+        started, wait = time.monotonic(), max(patience, _STORE_WAIT)
+        last = self._store.last_checkpoint(deadline=wait)
         known = self._read(last) if last else None
         if last and known:
             self._take_over(last, known)
-        complete = self._grow(known, started + patience)
+        complete = self._grow(known, started + patience, wait)
         size = self._tree.size
         if size > (last.size if last else 0) or (known and size == known.size and not self._has_signed(known)):
-            self._save()
+            self._save(wait)
         now = time.monotonic()
         if complete:
             self._due_seq, self._due_time = size + EVERY_ENTRIES, now + EVERY_SECONDS
@@ -200,9 +208,9 @@ class Checkpointer:
         if (tree.size, tree.root()) == (known.size, known.root):
             self._tree = tree
 
-    def _grow(self, known: Checkpoint | None, until: float) -> bool:
+    def _grow(self, known: Checkpoint | None, until: float, wait: float) -> bool:
         """Take in the leaves that follow, until ``until``. Return whether those were all."""
-        leaves = self._store.leaves_after(self._tree.size)
+        leaves = self._store.leaves_after(self._tree.size, deadline=wait)
         while True:
             self._require_root_of(known)
             size = self._tree.size
@@ -221,11 +229,11 @@ class Checkpointer:
         if known and known.size == self._tree.size and known.root != self._tree.root():
             raise StoreCorrupt(f"entries up to {known.size} are not those of the checkpoint of that size")
 
-    def _save(self) -> None:
+    def _save(self, wait: float) -> None:
         from counterfoil.exporters.sql.writer import SavedCheckpoint
 
         checkpoint = Checkpoint(self._origin, self._tree.size, self._tree.root())
         if self._key is not None:
             checkpoint = checkpoint.signed(self._key)
         saved = SavedCheckpoint(self._tree.size, str(checkpoint), self._tree.to_bytes())
-        self._store.save_checkpoint(saved, deadline=_STORE_WAIT)
+        self._store.save_checkpoint(saved, deadline=wait)

@@ -296,19 +296,22 @@ class Writer:
         with self._led():
             return self._store.head()
 
-    def leaves_after(self, seq: int) -> Iterator[tuple[int, bytes]]:
-        """Yield ``(seq, leaf_hash)`` of all entries that follow ``seq``, in order; commits may come in between."""
+    def leaves_after(self, seq: int, *, deadline: float | None = None) -> Iterator[tuple[int, bytes]]:
+        """Yield ``(seq, leaf_hash)`` of all entries that follow ``seq``, in order; commits may come in between.
+
+        ``deadline`` in seconds bounds each wait, unless given that of the log.
+        """
         while True:
-            with self._led():
+            with self._led(self._until(deadline)):
                 page = self._store.leaves_after(seq, _LEAVES)
             yield from page
             if len(page) < _LEAVES:
                 return
             seq = page[-1][0]
 
-    def last_checkpoint(self, *, signed: bool = False) -> SavedCheckpoint | None:
+    def last_checkpoint(self, *, signed: bool = False, deadline: float | None = None) -> SavedCheckpoint | None:
         """Return the checkpoint of the largest size, of all or of those with a signature."""
-        with self._led():
+        with self._led(self._until(deadline)):
             return self._store.last_checkpoint(signed=signed)
 
     def save_checkpoint(self, checkpoint: SavedCheckpoint, *, deadline: float | None = None) -> None:
@@ -317,9 +320,12 @@ class Writer:
         ``deadline`` in seconds, unless given that of the log. Raises ``StoreCorrupt`` if one of the same size has
         another root, and other ``StoreError``; then it may be given again.
         """
-        until = time.monotonic() + (self._deadline if deadline is None else deadline)
+        until = self._until(deadline)
         with self._led(until):
             self._store.save_checkpoint(checkpoint, until)
+
+    def _until(self, deadline: float | None) -> float:
+        return time.monotonic() + (self._deadline if deadline is None else deadline)
 
     def prune(self, pending: Pending, first: int, last: int, count: int) -> None:
         """Remove ``count`` bodies from ``first`` to ``last``, and commit ``pending``, which tells of it, with that."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from counterfoil.audit.integrity import checkpoints
 from counterfoil.audit.integrity.merkle import CompactRange, root_of
 from counterfoil.audit.integrity.note import Checkpoint, VerifierKey, origin_of, parse_checkpoint
 from counterfoil.audit.integrity.signing_key import SigningKey, make_key_file
+from counterfoil.audit.integrity.verdict import State
+from counterfoil.audit.integrity.verify import verify_rows
 from counterfoil.exporters.filter import Filter
 from counterfoil.exporters.sql import Writer, open_writer
 from counterfoil.schemas import AuditUnavailable, LogChange, LogEvent, SigningKeyError, StoreCorrupt
@@ -78,7 +81,7 @@ def leaves_of(address: Path) -> list[bytes]:
 def sizes_that_hold(address: Path, *keys: VerifierKey) -> list[int]:
     """Return the sizes of all checkpoints, each of which is of the log's very leaves, and signed by just these keys."""
     with AuditReader.open(address) as reader:
-        assert reader.verify().consistent
+        assert reader.verify().consistent.state is not State.FAILED
         origin = origin_of(reader.log_id)
     leaves, found = leaves_of(address), stored(address)
     for checkpoint, frontier in found:
@@ -101,6 +104,12 @@ def rewrite(address: Path, *statements: tuple[str, tuple[Any, ...]]) -> None:
     with closing(sqlite3.connect(address)) as connection, connection:
         for statement, given in statements:
             connection.execute(statement, given)
+
+
+def inner(log: AuditLog) -> checkpoints.Checkpointer:
+    """Return what makes the checkpoints of a log."""
+    assert log._checkpointer is not None
+    return log._checkpointer
 
 
 def record(log: AuditLog, count: int) -> None:
@@ -190,7 +199,7 @@ def test_an_unsigned_checkpoint_is_signed_by_who_comes_later(address: Path, sign
     """Two processes may stand at one size, one with a key and one without: the signature is kept, whoever is last."""
     with AuditLog.open(address) as unsigned, AuditLog.open(address, signing_key=signing_key) as signed:
         for log in (signed, unsigned, signed, unsigned):
-            log._checkpointer._now(5.0)
+            inner(log)._now(5.0)
     assert [len(each.signatures) for each, _ in stored(address)] == [1, 1, 0]
 
 
@@ -201,9 +210,9 @@ def test_opening_again_starts_from_the_frontier(
     starts: list[int] = []
     whole = Writer.leaves_after
 
-    def counted(writer: Writer, seq: int) -> Any:
+    def counted(writer: Writer, seq: int, *, deadline: float | None = None) -> Any:
         starts.append(seq)
-        return whole(writer, seq)
+        return whole(writer, seq, deadline=deadline)
 
     monkeypatch.setattr(Writer, "leaves_after", counted)
     for key in (None, signing_key):
@@ -258,7 +267,7 @@ def altered(address: Path, seq: int) -> CompactRange:
                 "UPDATE entry SET body = ?, leaf_hash = ?, chain_hash = ? WHERE seq = ?", (body, leaves[-1], head, each)
             )
     with AuditReader.open(address) as reader:
-        assert reader.verify().consistent
+        assert verify_rows(reader._store.stored(), reader.log_id).consistent.state is not State.FAILED
     tree = CompactRange()
     tree.extend(leaves)
     return tree
@@ -322,7 +331,7 @@ def test_a_long_way_is_made_in_parts(address: Path, monkeypatch: pytest.MonkeyPa
         record(log, 400)
         assert taken == []
         monkeypatch.setattr(checkpoints, "EVERY_ENTRIES", 20)
-        log._checkpointer.begin()
+        inner(log).begin()
         until = time.monotonic() + 30
         while max((each.size for each, _ in stored(address)), default=0) < 400 and time.monotonic() < until:
             time.sleep(0.005)
@@ -394,8 +403,8 @@ def test_a_service_that_fails_fails_no_entry(
     with AuditLog.open(address, signing_key=service.key) as log:
         service.failing = True
         record(log, 40)
-        eventually(lambda: log._checkpointer._turn.acquire(blocking=False))
-        log._checkpointer._turn.release()
+        eventually(lambda: inner(log)._turn.acquire(blocking=False))
+        inner(log)._turn.release()
         service.failing = False
         time.sleep(0.1)
         record(log, 1)
@@ -484,7 +493,7 @@ def test_a_forked_child_makes_its_own(address: Path) -> None:
     """Also while its parent was making one."""
     with AuditLog.open(address) as log:
         record(log, 10)
-        with log._checkpointer._turn:
+        with inner(log)._turn:
             child = os.fork()
             if child == 0:
                 record(log, 30)
@@ -494,6 +503,66 @@ def test_a_forked_child_makes_its_own(address: Path) -> None:
         record(log, 30)
     sizes = sizes_that_hold(address)
     assert sizes[-1] == 10 + 60 + 3
+
+
+def test_a_signal_in_the_middle_of_one_waits_for_nothing(address: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handler that records and closes runs through at once, and so does what it came into."""
+    whole = Writer.save_checkpoint
+
+    def interrupted(*given: Any, **named: Any) -> None:
+        monkeypatch.setattr(Writer, "save_checkpoint", whole)
+        signal.raise_signal(signal.SIGUSR1)
+        whole(*given, **named)
+
+    log = AuditLog.open(address, deadline=20.0)
+
+    def handle(*_: object) -> None:
+        record(log, 30)
+        log.close()
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    started = time.monotonic()
+    try:
+        monkeypatch.setattr(Writer, "save_checkpoint", interrupted)
+        record(log, 18)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert time.monotonic() - started < 10
+    assert len(leaves_of(address)) == 20 + 30 + 1
+    AuditLog.open(address).close()
+    assert sizes_that_hold(address)[-1] == 53
+
+
+def test_nothing_waits_for_a_store_that_is_busy(address: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The entry is committed and its receipt given, although the turn of the checkpoint does not come."""
+    monkeypatch.setattr(checkpoints, "_STORE_WAIT", 0.05)
+    with AuditLog.open(address, deadline=20.0) as log:
+        record(log, 17)
+        whole = Writer.append
+
+        def taken(opened: Writer, *given: Any) -> None:
+            whole(opened, *given)
+            holder.start()
+            assert held.wait(10)
+
+        writer = log._writer
+        assert isinstance(writer, Writer)
+
+        def hold() -> None:
+            with writer._led():
+                held.set()
+                over.wait(10)
+
+        held, over, holder = threading.Event(), threading.Event(), threading.Thread(target=hold)
+        monkeypatch.setattr(Writer, "append", taken)
+        started = time.monotonic()
+        record(log, 1)
+        assert time.monotonic() - started < 5
+        monkeypatch.setattr(Writer, "append", whole)
+        over.set()
+        holder.join()
+        assert stored(address) == []
+    assert sizes_that_hold(address) == [21]
 
 
 def test_nothing_shows_the_key(
