@@ -91,7 +91,7 @@ def retain(  # noqa: PLR0913 -- one keyword a choice
         if dry_run:
             return found
         if not found.count:
-            return replace(found, purged=_purge(named))
+            return replace(found, purged=not reader.last_pruned()[0] or _purge(named))
         key = _require_key(signing_key)
         if found.lagging and not force:
             raise _lagging(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import threading
 import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, tzinfo
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,7 +39,6 @@ from counterfoil.schemas import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from conftest import MakeUse, Run
 
@@ -198,7 +199,7 @@ def test_without_a_key_nothing_is_removed(
     with pytest.raises(SigningKeyError, match="no signing key"):
         retain(address, before=old)
     ended = run("db", "retain", "--before", old.isoformat())
-    assert ended.code != 0
+    assert ended.code == 2
     assert "counterfoil key new" in ended.err
     assert len(_entries(address)) == before
 
@@ -337,6 +338,27 @@ def test_a_retry_of_an_event_that_was_removed(old: datetime, log: AuditLog, addr
     assert log.record(event).seq > first.seq
     assert old < _now()
     assert _verified(address)
+
+
+def test_a_log_of_an_older_version(address: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is migrated on the way."""
+    monkeypatch.setenv("COUNTERFOIL_FINGERPRINT_KEY", b"the key of tests/vectors, no secret".hex())
+    shutil.copyfile(Path(__file__).parents[1] / "vectors" / "store-v1.db", address)
+    address.chmod(0o600)
+    assert retain(address, before=_now(), dry_run=True).lagging == {"otel": 5}
+    assert retain(address, before=_now(), force=True).count == 4
+    assert _pruned(address) == [3, 4, 5, 6]
+    assert _verified(address)
+
+
+def test_a_reader_does_not_matter_where_nothing_was_ever_removed(log: AuditLog, run: Run, address: Path) -> None:
+    """Then nothing can stand in the -wal."""
+    assert log
+    with closing(sqlite3.connect(address, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM entry").fetchone()
+        ended = run("db", "retain", "--before", "2026-01-01T00:00:00Z")
+    assert (ended.code, ended.out, ended.err) == (0, "nothing is that old\n", "")
 
 
 def test_a_time_to_come_is_wrong_use(old: datetime, run: Run, address: Path) -> None:
