@@ -46,6 +46,8 @@ class Forwarded:
     """Sequence numbers of entries that the destination refused, and of which it has the stub only."""
     cursor: int
     """The last sequence number that the destination has."""
+    pruned: int = 0
+    """How many entries it will never have, because their bodies were removed before they were sent."""
 
 
 def forward(
@@ -115,6 +117,7 @@ class _Delivery:
     sent: int = 0
     stubbed: list[int] = field(default_factory=list[int])
     cursor: int = 0
+    pruned: int = 0
 
     def catch_up(self, on_progress: Callable[[int, int], None] | None = None) -> None:
         """Send everything from the cursor up to the head as it is now."""
@@ -125,13 +128,15 @@ class _Delivery:
         while self.cursor < head:
             self.pause(0)  # between batches, too, a follower can be stopped
             entries = self.source.entries_after(self.cursor, min(self.batch, head - self.cursor))
+            pruned = entries[-1].seq - self.cursor - len(entries)
             self._deliver(entries, TRIES)
+            self.pruned += pruned
             if on_progress:
                 on_progress(self.cursor - start, head - start)
 
     def result(self) -> Forwarded:
         """Return what was delivered so far."""
-        return Forwarded(self.sent, tuple(self.stubbed), self.cursor)
+        return Forwarded(self.sent, tuple(self.stubbed), self.cursor, self.pruned)
 
     def _deliver(self, entries: Sequence[Entry], tries: int) -> None:
         """Send ``entries``; where they fail together, send them in parts."""

@@ -434,6 +434,24 @@ def test_on_postgresql(postgres: str, key: FingerprintKey, a_use: MakeUse, run: 
     assert _verified(postgres)
 
 
+def test_an_export_says_what_it_lacks(old: datetime, log: AuditLog, run: Run, address: Path, a_use: MakeUse) -> None:
+    """What was removed before it was sent is counted; what is sent is what is there."""
+    log.record(a_use())
+    retain(address, before=old)
+    ended = run("export", "jsonl")
+    head = len(ended.out.splitlines()) + 8
+    assert (
+        ended.err
+        == f"jsonl:stdout: {head - 8} entries sent; it has all up to entry {head}, but for 8 that were pruned before\n"
+    )
+    lines = address.parent / "lines.jsonl"
+    assert "but for 8" in run("export", "jsonl", lines).err
+    log.record(a_use())
+    again = run("export", "jsonl", lines)
+    assert (again.code, "pruned" in again.err) == (0, False)
+    assert len(lines.read_text().splitlines()) == head - 8 + 1
+
+
 @pytest.fixture
 def many(log: AuditLog, a_use: MakeUse, monkeypatch: pytest.MonkeyPatch) -> datetime:
     """Write 120 uses, and have them removed ten at a time."""
