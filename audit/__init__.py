@@ -19,16 +19,29 @@ if TYPE_CHECKING:
     from .fingerprint_key import load_fingerprint_key
     from .log import AuditLog
     from .reader import AuditReader
+    from .signals import install_signal_handlers
+    from .unrecorded import Health
     from .use import Use
 
-__all__ = ["ApprovalPolicy", "ApprovalRequest", "AuditLog", "AuditReader", "Use", "load_fingerprint_key"]
+__all__ = [
+    "ApprovalPolicy",
+    "ApprovalRequest",
+    "AuditLog",
+    "AuditReader",
+    "Health",
+    "Use",
+    "install_signal_handlers",
+    "load_fingerprint_key",
+]
 
 _HOMES = {
     "ApprovalPolicy": "approval",
     "ApprovalRequest": "approval",
     "AuditLog": "log",
     "AuditReader": "reader",
+    "Health": "unrecorded",
     "Use": "use",
+    "install_signal_handlers": "signals",
     "load_fingerprint_key": "fingerprint_key",
 }
 

@@ -18,13 +18,13 @@ from counterfoil.schemas.part import complete_parts
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_LEAVING: Final = 4.0  # seconds that the end may take at least: with the interpreter's own, five
+_LEAVING: Final = 3.0  # seconds that the end may take at least: with the interpreter's own, less than five
 _WRITING: Final = 0.75  # of them, for what is queued
 _TELLING: Final = 0.9  # of them, until what is left is told
 
 
 class Ending:
-    """How long the end of a log may take: four seconds, or its deadline if that is longer."""
+    """How long the end of a log may take: three seconds, or its deadline if that is longer."""
 
     def __init__(self, deadline: float, share: int = 1) -> None:
         """Begin to count. ``share``: how many logs have that time together."""
@@ -49,6 +49,10 @@ class Attended(Protocol):
 
     def begin_producing(self) -> None:
         """Begin anew in a forked child."""
+        ...
+
+    def flush(self) -> None:
+        """Return when everything recorded before is durable. Raises ``AuditTimeout``."""
         ...
 
     def leave(self, share: int = 1) -> None:

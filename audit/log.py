@@ -195,7 +195,7 @@ class AuditLog(Uses):
     def close(self) -> None:
         """Write what is queued, record the closing, and close. Recording afterwards raises ``LogClosed``.
 
-        All of it takes 4 s at most, or the deadline if that is longer. Raises ``AuditUnavailable`` if accepted entries
+        All of it takes 3 s at most, or the deadline if that is longer. Raises ``AuditUnavailable`` if accepted entries
         could not be written by then; a log that goes on without its store says it on stderr. It is closed all the same.
         """
         if self._writer.closed:

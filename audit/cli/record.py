@@ -18,8 +18,10 @@ def record(db: Db = None) -> None:
     import json
 
     from counterfoil.audit.log import AuditLog
+    from counterfoil.audit.signals import install_signal_handlers
     from counterfoil.schemas import InputError, parse_event
 
+    install_signal_handlers()
     refused = 0
     with AuditLog.open(db) as log:
         for number, line in enumerate(sys.stdin.buffer, start=1):
