@@ -134,9 +134,10 @@ class OtlpSpanExporter(SpanExporter):
             with _hushed():
                 result = self._exporter.export(spans)
         except ExportFailed:
-            # On the old connection gRPC would wait out a back-off of its own, of up to two minutes.
-            self.shutdown()
-            self._exporter = _made(self._destination)
+            if self._destination.protocol == "grpc":
+                # On the old connection it would wait out a back-off of its own, of up to two minutes.
+                self.shutdown()
+                self._exporter = _made(self._destination)
             raise
         return result
 

@@ -33,10 +33,11 @@ class HttpSpanExporter(OTLPSpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send the spans in one request."""
-        self._requests.failure = None
         result = super().export(spans)
-        if self._requests.failure:
-            raise self._requests.failure
+        # Not kept: its traceback leads to the whole batch, in spans and in bytes.
+        failure, self._requests.failure = self._requests.failure, None
+        if failure:
+            raise failure
         return result
 
 

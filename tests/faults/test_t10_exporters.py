@@ -48,7 +48,7 @@ LASTING = {
     "picky": "answers 400 to a batch with one of some entries",
 }
 LARGEST = 6_000
-REFUSED = 40
+REFUSED = 50
 """The picky collector refuses every entry of such a number."""
 
 
@@ -243,9 +243,9 @@ class Times:
 
     @property
     def allowed(self) -> float:
-        """The p99 that may be: a tenth more than without an exporter, in the worse half of those blocks."""
+        """The p99 that may be: a tenth and 1 ms more than without an exporter, in the worse half of those blocks."""
         halves = (_p99(chain.from_iterable(self.without[half::2])) for half in (0, 1))
-        return 1.10 * max(halves)
+        return 1.10 * max(halves) + 0.001
 
     @property
     def p99(self) -> float:
@@ -263,10 +263,10 @@ def _take_turns(log: AuditLog, exporter: Exporting, blocks: int, calls: int) -> 
     return times
 
 
-def _all_arrived(collector: Collector, head: int, patience: float = 60.0) -> bool:
+def _all_arrived(collector: Collector, head: int, patience: float = 240.0) -> bool:
     """Wait until every entry is there, whole or as its stub."""
     until = time.monotonic() + patience
-    while not (there := set(range(1, head + 1)) <= (collector.whole | collector.stubs).keys()):
+    while not (there := set(range(1, head + 1)) <= {*collector.whole, *collector.stubs}):
         if time.monotonic() > until:
             break
         time.sleep(0.02)
@@ -289,8 +289,8 @@ def test_a_faulty_collector_delays_and_loses_nothing(  # noqa: PLR0913, PLR0917 
     exporter = exporting(collector.endpoint)
     large = log.record(_use(*(500 * letter for letter in "abcdefgh"))).seq
     times = _take_turns(log, exporter, blocks=scale(2, 20), calls=scale(25, 100))
-    time.sleep(scale(0, 20))  # let the fault last
-    for _ in range(scale(100, 5_000)):
+    time.sleep(scale(0, 10))  # let the fault last
+    for _ in range(scale(100, 2_000)):
         log.record(_use())
     collector.recover()
     with closing(open_source(str(address))) as source:
