@@ -155,11 +155,18 @@ def _was_empty(path: Path) -> bool:
 def make_file(path: Path) -> None:
     """Create an empty file that only its owner can read, if there is none."""
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        os.close(_created(str(path)))
     except FileExistsError:
         pass
     except OSError as error:
         raise AuditUnavailable(f"{path} cannot be made ({os.strerror(error.errno or 0)})") from None
+
+
+def _created(name: str) -> int:
+    """Create an empty file for its owner alone, whatever the umask, and return it open."""
+    file = os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    os.fchmod(file, 0o600)
+    return file
 
 
 class SharedLock:
@@ -179,7 +186,10 @@ class SharedLock:
 
     def _open(self) -> None:
         try:
-            self._file = os.open(self._name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            try:
+                self._file = _created(self._name)
+            except FileExistsError:
+                self._file = os.open(self._name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise AuditUnavailable(f"{self._name} cannot be opened ({os.strerror(error.errno or 0)})") from None
         self._opened = os.fstat(self._file)

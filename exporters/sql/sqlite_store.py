@@ -11,7 +11,7 @@ from sqlalchemy import insert
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from counterfoil.schemas import AuditUnavailable, EntryRefused, KeyMismatch, StoreCorrupt, StoreError
+from counterfoil.schemas import AuditTimeout, AuditUnavailable, EntryRefused, KeyMismatch, StoreCorrupt, StoreError
 from counterfoil.schemas.entry import GENESIS
 
 from .chain import chained, settled, without_twins
@@ -90,7 +90,7 @@ class SqliteStore:
             with self._file.reading(until) as connection:
                 arrived = [settled(each, _stored(connection, each)) for each in batch]
         except StoreError:
-            raise failed from None
+            raise AuditTimeout(str(failed)) from None
         if not all(arrived):
             raise failed.fault from None
 

@@ -15,6 +15,7 @@ import pytest
 
 from counterfoil.audit import AuditLog, AuditReader
 from counterfoil.exporters.filter import Filter
+from counterfoil.exporters.sql import open_writer
 from counterfoil.schemas import (
     AuditUnavailable,
     ConfigurationError,
@@ -22,6 +23,7 @@ from counterfoil.schemas import (
     KeyMismatch,
     LogClosed,
     LogEvent,
+    StoreError,
 )
 
 if TYPE_CHECKING:
@@ -167,6 +169,40 @@ def test_another_key_can_be_accepted(address: Path, key: FingerprintKey) -> None
         AuditLog.open(address, fingerprint_key=key)
     with AuditReader.open(address) as reader:
         assert reader.fingerprint_key_id == other.key_id
+
+
+def test_a_log_that_goes_on_under_another_key_takes_no_entry_of_the_old_one(
+    address: Path, key: FingerprintKey, a_use: MakeUse
+) -> None:
+    """Whoever had it open is told at the next entry, and writes none: fingerprints of two keys do not mix."""
+    other = FingerprintKey(secrets.token_bytes(32))
+    with AuditLog.open(address, fingerprint_key=key) as first:
+        first.record(a_use())
+        with AuditLog.open(address, fingerprint_key=other, accept_new_key=True) as second:
+            second.record(a_use())
+            for _ in range(2):
+                with pytest.raises(KeyMismatch):
+                    first.record(a_use())
+            with pytest.raises(StoreError):  # which is what callers look out for
+                first.record(a_use())
+            second.record(a_use())
+    with AuditReader.open(address) as reader:
+        assert reader.verify().consistent
+        told = [getattr(entry.event, "change", entry.event.kind) for entry in reader.find(Filter())]
+    assert told == ["created", "opened", "credential_use", "key_rotated", "opened", *["credential_use"] * 2, "closed"]
+
+
+def test_no_other_entry_comes_between_a_new_key_and_its_entry(address: Path, key: FingerprintKey) -> None:
+    """The key changes in the transaction that writes the entry: if that fails, neither has happened."""
+    AuditLog.open(address, fingerprint_key=key).close()
+    other = FingerprintKey(secrets.token_bytes(32))
+    writer = open_writer(address, deadline=1.0, fingerprint_key_id=key.key_id)
+    writer.adopt_key(other.key_id)
+    assert writer.fingerprint_key_id == key.key_id
+    writer.close()
+    AuditLog.open(address, fingerprint_key=key).close()
+    with pytest.raises(KeyMismatch):
+        AuditLog.open(address, fingerprint_key=other)
 
 
 def test_the_address_may_come_from_the_environment(

@@ -109,9 +109,10 @@ def test_durability_is_read_back(
         connect(address)
 
 
-def test_only_the_owner_can_read(seal: Seal, address: Path) -> None:
+@pytest.mark.parametrize("umask", [0, 0o022, 0o777])
+def test_only_the_owner_can_read(umask: int, seal: Seal, address: Path) -> None:
     """Database, -wal, -shm and lock are 0600, whatever the umask."""
-    before = os.umask(0)
+    before = os.umask(umask)
     try:
         writer = _open(address)
         writer.append(seal())
