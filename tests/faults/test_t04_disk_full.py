@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.faults
 
 KEY = FingerprintKey(bytes.fromhex("5f" * 32))
-TMPFS = "a disk of 3 MB in memory, filled and cleared under 4 threads"
+TMPFS = "a small disk in memory, filled and cleared under 4 threads"
 PAGES = "`PRAGMA max_page_count`, lowered and raised under 4 threads"
 DEADLINE = 2.0
 
@@ -89,7 +89,7 @@ def _tell(tally: Tally, what: str, recorders: Recorders, rounds: int, stored: in
 def test_a_full_disk_loses_nothing(disks: Disks, tmp_path: Path, scale: Scale, tally: Tally) -> None:
     """On a disk that is really full each call is refused at once, and the log goes on when there is room, and tells."""
     folder, chance, rounds = tmp_path / "small", random.Random(4), scale(4, 60)
-    with disks.in_memory(folder, kilobytes=3072) as mounted:
+    with disks.in_memory(folder, kilobytes=scale(3, 24) << 10) as mounted:
         if not mounted:
             tally("T4", TMPFS, injected=0, note="not tried: this machine does not let the test mount a disk")
             return
