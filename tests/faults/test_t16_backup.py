@@ -99,7 +99,7 @@ def test_backups_under_load(writers: Writers, tmp_path: Path, scale: Scale, tall
         false_alarms=0,
         note=f"a backup took up to {worst:.2f} s, meanwhile a record up to {longest * 1000:.0f} ms",
     )
-    assert longest < 2
+    assert longest < 5
 
 
 def test_a_copy_of_the_main_file(writers: Writers, tmp_path: Path, scale: Scale, tally: Tally) -> None:
