@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import AsJson, Db
+from .options import AsJson, Db, Immutable
 
 if TYPE_CHECKING:
     from counterfoil.audit.integrity.note import Checkpoint
@@ -18,6 +18,7 @@ def checkpoint(
         str, typer.Option("--to", help="A witness store: a file that it is added to. Default: print it.")
     ] = "-",
     db: Db = None,
+    immutable: Immutable = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a checkpoint of the log as it stands, and add it to a witness store.
@@ -30,11 +31,11 @@ def checkpoint(
     from .render import plain
 
     if to == "-":
-        made = _made(db, [], "")
+        made = _made(db, [], "", immutable=immutable)
         typer.echo(_as_json(made, None) if as_json else str(made), nl=as_json)
         return
     with open_witness_store(Path(to)) as store:
-        made = _made(db, store.seen, store.name)
+        made = _made(db, store.seen, store.name, immutable=immutable)
         added = store.append(made)
     if as_json:
         typer.echo(_as_json(made, added))
@@ -44,7 +45,7 @@ def checkpoint(
         typer.echo(plain(f"checkpoint of {made.size:,} entries, {said}"))
 
 
-def _made(db: str | None, seen: list[Checkpoint], store: str) -> Checkpoint:
+def _made(db: str | None, seen: list[Checkpoint], store: str, *, immutable: bool) -> Checkpoint:
     from counterfoil.audit.address import address_of, file_of
     from counterfoil.audit.integrity.signing_key import signing_key_for
     from counterfoil.audit.reader import AuditReader
@@ -53,7 +54,8 @@ def _made(db: str | None, seen: list[Checkpoint], store: str) -> Checkpoint:
 
     address = address_of(db)
     key = signing_key_for(file_of(address), None, 60.0)
-    with AuditReader.open(address) as reader, progress("reading", reader.head()) as on_progress:
+    reader = AuditReader.open(address, immutable=immutable)
+    with reader, progress("reading", reader.head()) as on_progress:
         found = reader.commitment(earlier=[each.size for each in seen], on_progress=on_progress)
     for each in seen:
         found.require(each, store)

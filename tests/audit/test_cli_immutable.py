@@ -56,6 +56,8 @@ READING = [
     ["incident", "t-42"],
     ["verify"],
     ["verify", "--json"],
+    ["verify", "--deep"],
+    ["checkpoint"],
     ["db", "info", "--json"],
     ["export", "jsonl"],
     ["export", "text"],
