@@ -28,6 +28,8 @@ STORES = {
     "store-v1.db": "7e5797acb1872e24ec9fb44c5dcd3357d87fd5b5e536a00d67048839563674eb",
     "store-v2.db": "223f9e491fd7354fbd965370a75f8222e90cc47d4ed3d01b8baedf837e32b622",
 }
+PRUNED = {"store-v2-pruned.db": "fa1a9609c18920c52fad82713e9dbf54dc904ff253ffc3eb7bef3d61db097c08"}
+PRUNED_KEY = "counterfoil/vectors+0ece3ce1+AReYLq0btm+0dr2WakDDxjCKNgzoWFG6vuSjJq0KVwWM"
 KEY = FingerprintKey(b"the key of tests/vectors, no secret")
 
 
@@ -63,7 +65,7 @@ def _structure(path: Path) -> dict[str, Any]:
 def test_the_files_are_the_released_ones() -> None:
     """They are never edited: a new version gets a new file, and there is one of each version."""
     digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in VECTORS.glob("store-v*.db")}
-    assert digests == STORES
+    assert digests == STORES | PRUNED
     assert len(STORES) == SCHEMA_VERSION
 
 
@@ -96,6 +98,26 @@ def test_a_released_log_goes_on(name: str, copy_of: Callable[[str], Path]) -> No
     source = SqliteSource(path)
     assert source.cursor("otel") == 5
     source.close()
+
+
+def test_a_pruned_log_with_signed_checkpoints(copy_of: Callable[[str], Path]) -> None:
+    """It verifies under its key, whose private half nobody has any more, is read, and goes on without a signature."""
+    path = copy_of("store-v2-pruned.db")
+    with AuditReader.open(path) as reader:
+        found = reader.verify(keys=[PRUNED_KEY], deep=True)
+        assert (bool(found.consistent), bool(found.signed), found.signed.reach, bool(found.deep)) == (
+            True,
+            True,
+            16,
+            True,
+        )
+        assert [seq for seq in range(1, 17) if reader.is_pruned(seq)] == [3, 4, 5, 6]
+        assert {entry.event.kind for entry in reader.find(Filter())} == set(Kind)
+    with AuditLog.open(path, fingerprint_key=KEY) as log:
+        log.record(LogEvent(change=LogChange.GAP))
+    with AuditReader.open(path) as reader:
+        found = reader.verify(keys=[PRUNED_KEY])
+        assert (bool(found.consistent), found.entries, found.signed.reach) == (True, 19, 16)
 
 
 @pytest.mark.parametrize("name", STORES)
@@ -165,5 +187,10 @@ def test_no_version_at_all_is_damage(version: int, copy_of: Callable[[str], Path
 
 def test_the_script_of_the_vectors_still_makes_one(tmp_path: Path) -> None:
     """What made the files is kept beside them, and makes the log of this version."""
-    runpy.run_path(str(VECTORS / "make_store.py"))["make_store"](tmp_path / "made.db")
+    script = runpy.run_path(str(VECTORS / "make_store.py"))
+    script["make_store"](tmp_path / "made.db")
     assert _version(tmp_path / "made.db") == (SCHEMA_VERSION, SCHEMA_VERSION)
+    key = script["make_pruned_store"](tmp_path / "pruned.db")
+    with AuditReader.open(tmp_path / "pruned.db") as reader:
+        assert reader.verify(keys=[str(key.verifier_key)]).signed
+        assert reader.pruned_to() == 6
