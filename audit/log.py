@@ -205,6 +205,7 @@ class AuditLog(Uses):
         try:
             self._end_queue(ends)
         finally:
+            self._producer.end()
             self._tell_end(ends)
             self._writer.close(ends.left())
             self._threads.close()
@@ -342,17 +343,18 @@ class AuditLog(Uses):
 
     def _seal(self, event: Event, until: float | None = None) -> Pending:
         """Turn an event into what is to be stored: surroundings added, secrets removed, canonical, hashed."""
-        number = self._producer.next_number()
+        number = self._producer.begin_call()
         try:
             pending = self._sealed(redacted(event, self._redactor), datetime.now(UTC), number)
         except BaseException:
             self._producer.declare_later([number])
+            self._producer.end_call([number])
             raise
         pending.until = until or 0.0
         return pending
 
     def _sealed(self, found: Redacted, recorded_at: datetime, number: int) -> Pending:
-        raised = self._producer.take_raised()
+        raised = self._producer.take_raised(number)
         try:
             body = sealed(found, self._producer.part(number, raised), recorded_at)
         except BaseException:
@@ -378,6 +380,8 @@ class AuditLog(Uses):
                 return self._gone_on(event_id, pending.numbers[-1], error, pending)
             self._producer.declare_later(pending.numbers)
             raise
+        finally:
+            self._producer.end_call(pending.numbers)
         if pending.repeated:
             self._producer.declare_later(pending.numbers)
         self._life.catch_up()

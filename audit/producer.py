@@ -13,6 +13,8 @@ import threading
 from functools import cache
 from typing import Any, Final
 
+from counterfoil.schemas import LogClosed
+
 _MOST_DECLARED: Final = 256  # numbers in one entry: after a long outage all would not fit
 
 
@@ -23,6 +25,8 @@ class Producer:
         self._counting = threading.RLock()  # reentrant, since a signal handler may record while its thread does
         self._number = 0
         self._raised: list[int] = []
+        self._under_way: set[int] = set()
+        self._last: int | None = None
         self._identity: dict[str, Any] = {
             "host": socket.gethostname(),
             "id": secrets.token_hex(8),
@@ -36,17 +40,43 @@ class Producer:
             number = self._number = self._number + 1
             return number
 
+    def begin_call(self) -> int:
+        """Count a call that writes by itself, until ``end_call``. After ``end`` it raises ``LogClosed``."""
+        with self._counting:
+            if self._last not in {None, threading.get_ident()}:
+                raise LogClosed
+            number = self._number = self._number + 1
+            self._under_way.add(number)
+            return number
+
+    def end_call(self, numbers: list[int]) -> None:
+        """Say that a call is over: these numbers are in the log, or are to be declared."""
+        with self._counting:
+            self._under_way.difference_update(numbers)
+
+    def end(self) -> None:
+        """Let the entries of this thread be the last: they declare every call under way, since it may come too late.
+
+        One that does not is in the log and declared, which is no harm. Later calls are refused.
+        """
+        self._last = threading.get_ident()
+
     @property
     def has_counted(self) -> bool:
         """Whether it has recorded anything."""
         return self._number > 0
 
-    def take_raised(self) -> list[int]:
-        """Return numbers of earlier calls that raised, for the next entry to declare."""
-        if not self._raised:
+    def take_raised(self, number: int) -> list[int]:
+        """Return numbers of earlier calls that raised, for entry ``number`` to declare."""
+        if not self._raised and not self._last:
             return []
         with self._counting:
+            if self._last not in {None, threading.get_ident()}:
+                return []  # which may itself come too late
             raised, self._raised = self._raised[:_MOST_DECLARED], self._raised[_MOST_DECLARED:]
+            if self._last:
+                return sorted({*raised, *self._under_way} - {number})
+            self._under_way.update(raised)
             return raised
 
     def declare_later(self, numbers: list[int]) -> None:

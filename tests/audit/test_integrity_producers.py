@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counterfoil.audit import AuditReader
+from counterfoil.audit import AuditLog, AuditReader
 from counterfoil.audit.integrity import State, Verdict
 from counterfoil.audit.integrity.facts import log_event
 from counterfoil.audit.integrity.producers import Producers
-from counterfoil.schemas import Context, EventConflict, LogChange, LogEvent, canonical_bytes
+from counterfoil.schemas import Context, EventConflict, LogChange, LogEvent, StoreError, canonical_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from conftest import MakeUse
 
-    from counterfoil.audit import AuditLog
+    from counterfoil.schemas import FingerprintKey
 
 
 def _body(producer: int, number: int, raised: Sequence[int] = (), change: str | None = None) -> bytes:
@@ -194,6 +196,33 @@ def test_a_child_that_was_killed(log: AuditLog, address: Path, a_use: MakeUse) -
         os.waitpid(child, 0)
         with AuditReader.open(address) as reader:
             assert reader.verify().complete.state is expected, how
+
+
+def test_a_log_that_is_closed_among_calls(address: Path, key: FingerprintKey, a_use: MakeUse) -> None:
+    """Calls that come too late raise, and the entry that says ``closed`` declares them: nothing looks lost."""
+    late = 0
+    for _ in range(8):
+        log = AuditLog.open(address, fingerprint_key=key)
+        ended: list[StoreError] = []
+
+        def work(log: AuditLog = log, ended: list[StoreError] = ended) -> None:
+            try:
+                while True:
+                    log.record(a_use())
+            except StoreError as error:
+                ended.append(error)
+
+        threads = [threading.Thread(target=work) for _ in range(5)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.02)
+        log.close()
+        for thread in threads:
+            thread.join()
+        late += len(ended)
+        with AuditReader.open(address) as reader:
+            assert reader.verify().complete, reader.verify().complete.words
+    assert late == 40
 
 
 def test_a_process_id_that_somebody_else_has(log: AuditLog, address: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,13 +19,13 @@ def test_every_call_has_a_number_of_its_own() -> None:
 def test_numbers_that_raised_are_declared_once() -> None:
     """Each is given out once, some hundred at a time; what did not arrive is given back."""
     producer = Producer()
-    assert producer.take_raised() == []
+    assert producer.take_raised(0) == []
     producer.declare_later(list(range(300)))
-    first = producer.take_raised()
+    first = producer.take_raised(0)
     assert len(first) == 256
     producer.declare_later(first)
-    assert sorted([*producer.take_raised(), *producer.take_raised()]) == list(range(300))
-    assert producer.take_raised() == []
+    assert sorted([*producer.take_raised(0), *producer.take_raised(0)]) == list(range(300))
+    assert producer.take_raised(0) == []
 
 
 def test_what_an_entry_says_of_its_producer() -> None:
