@@ -56,9 +56,10 @@ what we promise; the absolute figures belong to this machine and day.
 |---|---|---|---|---|
 {rows}
 
-`record()` is the whole path from a built event on: surroundings, redaction, canonical form, hashes, lock, commit with
-WAL and `synchronous=FULL`, receipt. Its baseline inserts the very same bytes with the bare `sqlite3` module into a
-table with the same columns and indexes, and commits with the same settings, in a file that only it has open.
+`record()` is the whole path from an event that was built just before: surroundings, redaction, canonical form, hashes,
+lock, commit with WAL and `synchronous=FULL`, receipt. Its baseline inserts the very same bytes with the bare `sqlite3`
+module into a table with the same columns and indexes, and commits with the same settings, in a file that only it has
+open.
 
 From many at once, each caller makes its events before it records them, and is answered for each by itself. The
 baseline has its rows given and commits 64 at a time. Processes take turns: one that has a single thread commits a

@@ -24,17 +24,19 @@ class Figure:
 
 def alternately(first: Callable[[], object], second: Callable[[], object], times: int) -> tuple[float, float]:
     """Run both by turns, and return the median seconds of each."""
-    left, right = by_turns(first, second, times)
+    left, right = by_turns(lambda: first, lambda: second, times)
     return statistics.median(left), statistics.median(right)
 
 
-def by_turns(first: Callable[[], object], second: Callable[[], object], times: int) -> tuple[list[float], list[float]]:
-    """Run both by turns, and return how many seconds each took each time."""
+def by_turns(
+    first: Callable[[], Callable[[], object]], second: Callable[[], Callable[[], object]], times: int
+) -> tuple[list[float], list[float]]:
+    """Run by turns what both return, and return the seconds of each time, without those to prepare it."""
     left: list[float] = []
     right: list[float] = []
     for _ in range(times):
-        left.append(seconds(first))
-        right.append(seconds(second))
+        left.append(seconds(first()))
+        right.append(seconds(second()))
     return left, right
 
 

@@ -17,6 +17,7 @@ from counterfoil.audit import AuditLog
 from counterfoil.audit.scope import scope
 
 from .figure import Figure, by_turns, micro
+from .record import recording
 from .sample import KEY, SURROUNDINGS, event, rows_like
 
 if TYPE_CHECKING:
@@ -42,9 +43,8 @@ def measure(folder: Path) -> list[Figure]:
             except PackageNotFoundError:
                 continue
             peer = made(folder, told)
-            events = iter([event() for _ in range(_TIMES + _WARM)])
-            by_turns(peer, lambda given=events: log.record(next(given)), _WARM)
-            theirs, ours = by_turns(peer, lambda given=events: log.record(next(given)), _TIMES)
+            by_turns(lambda peer=peer: peer, recording(log), _WARM)
+            theirs, ours = by_turns(lambda peer=peer: peer, recording(log), _TIMES)
             measured, baseline = statistics.median(theirs), statistics.median(ours)
             figures.append(
                 Figure(

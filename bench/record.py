@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import statistics
+from functools import partial
 from typing import TYPE_CHECKING
 
 from counterfoil.audit import AuditLog
 from counterfoil.audit.scope import scope
 
-from .figure import Figure, alternately, by_turns, micro
+from .figure import Figure, by_turns, micro
 from .sample import INSERT, KEY, SURROUNDINGS, bare_database, event, full_log, rows_like
 
 if TYPE_CHECKING:
@@ -31,24 +32,29 @@ def _one_thread(folder: Path) -> Figure:
         log.record(event())
         bare, rows = bare_database(folder / "bare.db", ours), rows_like(ours)
 
-        def insert() -> None:
-            row = next(rows)
+        def insert(row: tuple[int, str, bytes, bytes]) -> None:
             bare.execute("BEGIN IMMEDIATE")
             bare.execute(INSERT, row)
             bare.execute("COMMIT")
 
-        record = _recording(log, _TIMES + _WARM)
-        alternately(record, insert, _WARM)
-        measured, baseline = alternately(record, insert, _TIMES)
+        left, right = _warmly(recording(log), lambda: partial(insert, next(rows)))
         size = len(next(rows)[1])
     bare.close()
+    measured, baseline = statistics.median(left), statistics.median(right)
     what = f"durable `record()`, one thread, {size:,} bytes"
     return Figure(what, micro(measured), f"bare sqlite3: {micro(baseline)}", f"{measured / baseline:.2f}", "≤ 1.5")
 
 
-def _recording(log: AuditLog, times: int) -> Callable[[], object]:
-    events = iter([event() for _ in range(times)])
-    return lambda: log.record(next(events))
+def recording(log: AuditLog) -> Callable[[], Callable[[], object]]:
+    """Return what makes an event, as its caller does just before, and returns what records it."""
+    return lambda: partial(log.record, event())
+
+
+def _warmly(
+    first: Callable[[], Callable[[], object]], second: Callable[[], Callable[[], object]]
+) -> tuple[list[float], list[float]]:
+    by_turns(first, second, _WARM)
+    return by_turns(first, second, _TIMES)
 
 
 def _full_log(folder: Path) -> list[Figure]:
@@ -59,9 +65,7 @@ def _full_log(folder: Path) -> list[Figure]:
         AuditLog.open(folder / "empty.db", fingerprint_key=KEY) as empty,
         scope(**SURROUNDINGS),
     ):
-        first, second = _recording(full, _TIMES + _WARM), _recording(empty, _TIMES + _WARM)
-        by_turns(first, second, _WARM)
-        left, right = by_turns(first, second, _TIMES)
+        left, right = _warmly(recording(full), recording(empty))
     figures: list[Figure] = []
     for name, middle, goal in (("median", statistics.median, "≤ 1.2"), ("mean", statistics.mean, "≤ 2")):
         measured, baseline = middle(left), middle(right)

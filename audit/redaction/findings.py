@@ -26,6 +26,7 @@ class Findings:
         self.receipts: list[Receipt] = []
         self.waiting: list[tuple[Any, Any, Path, Field]] = []
         self._keep_query = keep_query
+        self._structured: tuple[str, tuple[str, list[tuple[str, int]]]] = "", ("", [])
 
     def removed(self, path: Path, rule: str, length: int) -> None:
         """Leave the receipt of one value of ``length`` characters."""
@@ -33,7 +34,9 @@ class Findings:
 
     def without_values(self, uri: str, path: Path, field: Field) -> str:
         """Apply the URI rule, all but the search by pattern."""
-        kept, removed = structure(uri, self._keep_query)
+        if uri != self._structured[0]:  # a request is often both what was done and where it went
+            self._structured = uri, structure(uri, self._keep_query)
+        kept, removed = self._structured[1]
         for rule, length in removed:
             self.removed(path, rule, length)
         return self.fitted(kept, path, field) if removed else kept

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, TypeAlias, Union, get_args, get_origin
 from uuid import UUID
 
 from annotated_types import MaxLen
@@ -45,6 +45,19 @@ class Plan(dict[str, "Step"]):
     def __init__(self, model: type[BaseModel]) -> None:
         super().__init__({name: _declared(model, name, field) for name, field in model.model_fields.items()})
         self.model = model
+        self.shapes: dict[frozenset[str], Shape] = {}
+        """For ``reading``: what there is to do for a part, by which fields it states."""
+
+
+class Shape(NamedTuple):
+    """Which fields a part states, by what is to be done with them."""
+
+    terms: tuple[tuple[str, frozenset[str]], ...]
+    """Terms of a vocabulary."""
+    others: tuple[tuple[str, Step, Field | None], ...]
+    """The rest, in the order in which it is redacted. What is text has its step twice."""
+    blank: dict[str, Any]
+    """All of them, in canonical order."""
 
 
 Step: TypeAlias = "Field | Plan | frozenset[str] | None"

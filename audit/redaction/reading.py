@@ -8,7 +8,8 @@ are left to those three, and so is whatever nobody thought of.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
 
 from counterfoil.schemas import Fingerprint, KeyedDigest, Sha256, Thumbprint
@@ -16,11 +17,10 @@ from counterfoil.schemas.entry import LOG_MEMBERS
 from counterfoil.schemas.terms import Vocabulary
 from counterfoil.schemas.values import Hostile, rfc3339
 
-from .plan import Field, Plan, plan_of
+from .plan import Field, Plan, Shape, plan_of
+from .search import INNOCENT
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from counterfoil.schemas import Event
     from counterfoil.schemas.part import Part
 
@@ -33,22 +33,13 @@ _TEXTS: Final = frozenset({Fingerprint, KeyedDigest, Sha256, Thumbprint, UUID})
 _CONTEXT: Final = (None, "context")
 _LEFT: Final = LOG_MEMBERS | {"attributes"}
 _APART: Final = frozenset({"kind", "context"})
-_MOST_SHAPES: Final = 4096
+_MOST_SHAPES: Final = 1024
+
+_time = lru_cache(1024)(rfc3339)  # the times of a token come again with each of its uses
 
 
 class Unplanned(Exception):
     """The event holds what only its JSON form can be redacted in."""
-
-
-class _Shape(NamedTuple):
-    """Which fields a part states, by what is to be done with them."""
-
-    terms: tuple[tuple[str, frozenset[str]], ...]
-    """Terms of a vocabulary."""
-    others: tuple[tuple[str, Step, Field | None], ...]
-    """The rest, in the order in which it is redacted. What is text has its step twice."""
-    blank: dict[str, Any]
-    """All of them, in canonical order."""
 
 
 def read_out(event: Event, context: dict[str, Any], parts: dict[str, Any], run: Run) -> dict[str, Any]:
@@ -80,7 +71,7 @@ def _part(part: Part, plan: Plan, path: Path, run: Run) -> dict[str, Any]:
     if type(part) is not plan.model or part.__pydantic_extra__:
         raise Unplanned
     said = frozenset(part.__pydantic_fields_set__)
-    terms, others, blank = _shapes.get((plan.model, said)) or _shape(plan, said)
+    terms, others, blank = plan.shapes.get(said) or _shape(plan, said)
     values, body = part.__dict__, blank.copy()
     for name, known in terms:
         value = values[name]
@@ -90,7 +81,8 @@ def _part(part: Part, plan: Plan, path: Path, run: Run) -> dict[str, Any]:
         if type(value) is str:
             body[name] = value
             if text is not None:
-                run.waiting.append((body, name, (path, name), text))
+                if value not in INNOCENT:
+                    run.waiting.append((body, name, (path, name), text))
             elif step is not None:
                 run.field(body, name, step, (path, name))
         elif value is None:
@@ -112,7 +104,7 @@ def _value(value: object, step: Step, path: Path, run: Run) -> Any:
         if kind in _TEXTS:
             return str(value)
         if isinstance(value, datetime):
-            return rfc3339(value)
+            return _time(value)
     raise Unplanned
 
 
@@ -138,14 +130,14 @@ def _terms(value: object, known: frozenset[str]) -> list[str]:
     return listed
 
 
-def _shape(plan: Plan, said: frozenset[str]) -> _Shape:
+def _shape(plan: Plan, said: frozenset[str]) -> Shape:
     """Find out once what there is to do for a part that states these. Raises ``Unplanned``."""
     if not said <= plan.keys():
         raise Unplanned
-    if len(_shapes) >= _MOST_SHAPES:
-        _shapes.clear()
+    if len(plan.shapes) >= _MOST_SHAPES:
+        plan.shapes.clear()
     steps = [(name, step) for name, step in plan.items() if name in said and name not in _APART]
-    shape = _shapes[plan.model, said] = _Shape(
+    shape = plan.shapes[said] = Shape(
         tuple((name, step) for name, step in steps if isinstance(step, frozenset)),
         tuple((name, step, _text(step)) for name, step in steps if not isinstance(step, frozenset)),
         dict.fromkeys(sorted(name for name, _ in steps)),
@@ -155,6 +147,3 @@ def _shape(plan: Plan, said: frozenset[str]) -> _Shape:
 
 def _text(step: Step) -> Field | None:
     return step if isinstance(step, Field) and step.hostile is Hostile.TEXT else None
-
-
-_shapes: dict[tuple[type[BaseModel], frozenset[str]], _Shape] = {}

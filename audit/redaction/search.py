@@ -30,7 +30,7 @@ _CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 _SHORT = 128
 _MOST_INNOCENT = 2048
-_innocent: set[str] = set()
+INNOCENT: set[str] = set()
 """Short texts met before that hold no keyword: names of agents, servers and scopes come again and again."""
 
 _SEPARATOR = "\x1f"
@@ -47,12 +47,12 @@ _ROWS = {
 
 def suspects(texts: Sequence[str]) -> dict[int, list[Pattern]]:
     """Return the places of the texts that hold a keyword, and the patterns that each is to be searched for."""
-    if _innocent.issuperset(texts):
+    if INNOCENT.issuperset(texts):
         return {}
     found = _suspects(texts)
-    if len(_innocent) > _MOST_INNOCENT:
-        _innocent.clear()
-    _innocent.update([text for place, text in enumerate(texts) if place not in found and len(text) <= _SHORT])
+    if len(INNOCENT) > _MOST_INNOCENT:
+        INNOCENT.clear()
+    INNOCENT.update([text for place, text in enumerate(texts) if place not in found and len(text) <= _SHORT])
     return found
 
 
