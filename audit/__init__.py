@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .approval import ApprovalPolicy, ApprovalRequest
     from .fingerprint_key import load_fingerprint_key
+    from .integrity.signing_key import SigningKey
     from .log import AuditLog
     from .reader import AuditReader
     from .signals import install_signal_handlers
@@ -29,6 +30,7 @@ __all__ = [
     "AuditLog",
     "AuditReader",
     "Health",
+    "SigningKey",
     "Use",
     "install_signal_handlers",
     "load_fingerprint_key",
@@ -40,6 +42,7 @@ _HOMES = {
     "AuditLog": "log",
     "AuditReader": "reader",
     "Health": "unrecorded",
+    "SigningKey": "integrity.signing_key",
     "Use": "use",
     "install_signal_handlers": "signals",
     "load_fingerprint_key": "fingerprint_key",

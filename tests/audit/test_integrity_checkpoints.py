@@ -198,9 +198,10 @@ def test_another_key_is_told_of(address: Path) -> None:
 def test_an_unsigned_checkpoint_is_signed_by_who_comes_later(address: Path, signing_key: SigningKey) -> None:
     """Two processes may stand at one size, one with a key and one without: the signature is kept, whoever is last."""
     with AuditLog.open(address) as unsigned, AuditLog.open(address, signing_key=signing_key) as signed:
-        for log in (signed, unsigned, signed, unsigned):
+        record(unsigned, 1)
+        for log, signatures in ((unsigned, 0), (signed, 1), (unsigned, 1), (signed, 1)):
             inner(log)._now(5.0)
-    assert [len(each.signatures) for each, _ in stored(address)] == [1, 1, 0]
+            assert [(each.size, len(each.signatures)) for each, _ in stored(address)] == [(3, 1), (4, signatures)]
 
 
 def test_opening_again_starts_from_the_frontier(
