@@ -23,8 +23,6 @@ from counterfoil.schemas.entry import leaf_hash
 
 from .address import address_of, file_of
 from .fingerprint_key import load_fingerprint_key
-from .integrity.checkpoints import Checkpointer
-from .integrity.note import origin_of
 from .lifetime import Ending, attend
 from .log_life import LogLife
 from .opening import Opening
@@ -45,6 +43,7 @@ if TYPE_CHECKING:
     from counterfoil.schemas import LogEvent
 
     from .approval import ApprovalPolicy
+    from .integrity.checkpoints import Checkpointer
     from .integrity.signing_key import SigningKey
     from .log_life import Loss
     from .queued import Delivery
@@ -113,6 +112,8 @@ class AuditLog(Uses):
         """
         from counterfoil.exporters.sql import open_writer
 
+        from .integrity.checkpoints import Checkpointer
+        from .integrity.note import origin_of
         from .integrity.signing_key import signing_key_for
         from .redaction import Redactor
 

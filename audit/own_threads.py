@@ -5,7 +5,6 @@ What was begun ends, though its caller was cancelled or the loop closed: the ent
 
 from __future__ import annotations
 
-import asyncio
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from counterfoil.schemas import AuditTimeout
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
 Returned = TypeVar("Returned")
@@ -38,6 +38,8 @@ class OwnThreads:
 
         Raises ``AuditTimeout`` if it has not returned a little after that: then it ends unseen.
         """
+        import asyncio
+
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Returned] = loop.create_future()
 
