@@ -15,10 +15,24 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import asgi, client, command_line, export, many, peers, proof, query, queued, record, redaction, verify
+from . import (
+    asgi,
+    client,
+    command_line,
+    export,
+    many,
+    peers,
+    postgres,
+    proof,
+    query,
+    queued,
+    record,
+    redaction,
+    verify,
+)
 from .figure import Figure
 
-BENCHES = (record, many, peers, queued, client, asgi, redaction, proof, verify, query, export, command_line)
+BENCHES = (record, many, postgres, peers, queued, client, asgi, redaction, proof, verify, query, export, command_line)
 
 
 def main() -> None:

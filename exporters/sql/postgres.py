@@ -23,6 +23,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from counterfoil.schemas import AuditUnavailable, ConfigurationError
 
+from .forks import tell_after_fork
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
@@ -92,7 +94,7 @@ class Session:
         self._address = address
         self._prepare = prepare
         self._connection: Connection | None = None
-        self._process = os.getpid()
+        tell_after_fork(self)
 
     def run(self, work: Callable[[Connection], _Result], until: float) -> _Result:
         """Return what ``work`` does, within the time. It is done again if the server had ended the connection before.
@@ -109,11 +111,9 @@ class Session:
         return _run(work, self._opened(until), until)
 
     def _is_open(self) -> bool:
-        return self._connection is not None and not self._connection.closed and self._process == os.getpid()
+        return self._connection is not None and not self._connection.closed
 
     def _opened(self, until: float) -> Connection:
-        if self._process != os.getpid():
-            self.after_fork_in_child()
         if self._connection is None or self._connection.closed:
             self._connection = self._connect(until)
         return self._connection
@@ -135,7 +135,6 @@ class Session:
 
     def after_fork_in_child(self) -> None:
         """Leave the parent's connection alone: its socket is taken out of the child, so that only the parent has it."""
-        self._process = os.getpid()
         if self._connection is not None and not self._connection.closed:
             nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
             os.dup2(nowhere, self._connection.fileno(), inheritable=False)
@@ -145,7 +144,7 @@ class Session:
 
     def close(self) -> None:
         """Close the connection, if there is one."""
-        if self._connection is not None and self._process == os.getpid():
+        if self._connection is not None:
             self._connection.close()
         self._connection = None
 
