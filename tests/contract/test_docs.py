@@ -17,13 +17,17 @@ BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_block_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_block_of_a_page_runs(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     """A reader who pastes a page from top to bottom sees no error."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     for variable in ("DB", "FINGERPRINT_KEY", "FINGERPRINT_KEY_FILE", "SIGNING_KEY", "SIGNING_KEY_FILE"):
         monkeypatch.delenv(f"COUNTERFOIL_{variable}", raising=False)
+    if page.name == "postgresql.md":  # which is about a server that its reader has
+        monkeypatch.setenv("COUNTERFOIL_DB", request.getfixturevalue("postgres"))
     names: dict[str, Any] = {"__name__": "page"}
     exported: list[str] = []
     for language, block in BLOCK.findall(page.read_text(encoding="utf-8")):

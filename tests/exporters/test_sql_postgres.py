@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
@@ -15,6 +17,7 @@ import pytest
 from counterfoil.exporters.sql import open_reader, open_source, open_writer
 from counterfoil.exporters.sql.info import describe, place_of
 from counterfoil.exporters.sql.postgres import Connection, postgres_address
+from counterfoil.exporters.sql.writer import SavedCheckpoint
 from counterfoil.schemas import (
     AuditUnavailable,
     ConfigurationError,
@@ -236,6 +239,38 @@ def test_the_facts_of_a_log(postgres: str, seal: Seal, postgres_server: Postgres
     assert postgres_server.password not in repr(found)
 
 
+def test_a_recorder_needs_no_right_to_change_an_entry(postgres_server: PostgresServer, seal: Seal) -> None:
+    """With the rights that docs/postgresql.md grants, and no others, entries are recorded, read and exported."""
+    page = (Path(__file__).parents[2] / "docs" / "postgresql.md").read_text("utf-8")
+    owner = postgres_server.address()
+    _open(owner).close()
+    with postgres_server.connect() as connection:
+        for role in _ROLES:
+            connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{postgres_server.password}'".encode())
+        for statement in re.findall(r"^GRANT .*;$", page, re.MULTILINE):
+            connection.execute(statement.encode())
+    recorder, reviewer, exporter = (owner.replace("//counterfoil:", f"//{role}:") for role in _ROLES)
+    with closing(_open(recorder)) as writer:
+        writer.append(seal())
+        for size in (1, 1):
+            writer.save_checkpoint(SavedCheckpoint(size, "note\n"))
+    with closing(open_reader(reviewer)) as reader:
+        assert reader.head() == 1
+    with closing(open_source(exporter)) as source:
+        source.move_cursor("otel", 1)
+    for role in _ROLES:
+        for statement in ("UPDATE entry SET body = body", "DELETE FROM entry", "TRUNCATE entry", "DELETE FROM log"):
+            refused = pytest.raises(psycopg.errors.InsufficientPrivilege)
+            address = owner.replace("+psycopg", "").replace("//counterfoil:", f"//{role}:")
+            with psycopg.connect(address) as somebody, refused:
+                somebody.execute(statement)
+    with pytest.raises(AuditUnavailable, match="this user may not do that"), closing(_open(reviewer)) as writer:
+        writer.append(seal())
+
+
+_ROLES = ("recorder", "reviewer", "exporter")
+
+
 def test_no_error_shows_a_password(  # noqa: PLR0913, PLR0917 -- one argument a fixture
     postgres: str,
     postgres_server: PostgresServer,
@@ -255,7 +290,8 @@ def test_no_error_shows_a_password(  # noqa: PLR0913, PLR0917 -- one argument a 
             shown.append("".join(traceback.format_exception(caught.value)) + repr(caught.value.__dict__))
     with closing(_open(postgres)) as writer:
         writer.append(seal())
-        shown += [repr(writer), repr(vars(writer)), repr(vars(vars(writer)["_store"]))]
+        store: Any = dict[str, Any](vars(writer))["_store"]
+        shown += [repr(writer), repr(vars(writer)), repr(vars(store))]
         _execute(postgres_server, postgres, "ALTER TABLE entry ADD CHECK (seq < 2)")
         with pytest.raises(Exception, match="the database refuses this entry") as refused:
             writer.append(seal())
