@@ -290,8 +290,8 @@ def test_no_error_shows_a_password(  # noqa: PLR0913, PLR0917 -- one argument a 
             shown.append("".join(traceback.format_exception(caught.value)) + repr(caught.value.__dict__))
     with closing(_open(postgres)) as writer:
         writer.append(seal())
-        store: Any = dict[str, Any](vars(writer))["_store"]
-        shown += [repr(writer), repr(vars(writer)), repr(vars(store))]
+        members = dict[str, Any](vars(writer))
+        shown += [repr(writer), repr(members), f"{members['_store'].__dict__}"]
         _execute(postgres_server, postgres, "ALTER TABLE entry ADD CHECK (seq < 2)")
         with pytest.raises(Exception, match="the database refuses this entry") as refused:
             writer.append(seal())
