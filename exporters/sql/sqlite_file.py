@@ -129,13 +129,17 @@ class SqliteFile:
                     raise CommitFailed(self.path, error) from None
                 raise
             self._require_presence(opened, AuditTimeout)
+        self._tell_growth(opened.presence.wal_bytes)
 
     def _require_presence(self, opened: _Open, error: type[StoreError]) -> None:
         if trouble := opened.presence.trouble(opened.connection):
             raise error(f"{self.path}: {trouble}")
-        large = opened.presence.wal_bytes > _WAL_ALARM
+
+    def _tell_growth(self, wal_bytes: int) -> None:
+        """Give the alarm once, while nobody waits for the lock."""
+        large = wal_bytes > _WAL_ALARM
         if large and not self._alarmed:
-            told = {"path": f"{self.path}-wal", "bytes": opened.presence.wal_bytes}
+            told = {"path": f"{self.path}-wal", "bytes": wal_bytes}
             diagnostics().warning("the -wal of a log grows: somebody has been reading in one transaction", **told)
         self._alarmed = large
 
