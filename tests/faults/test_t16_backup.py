@@ -78,8 +78,11 @@ def _record(db: Path) -> Receipt:
 
 
 def test_backups_under_load(writers: Writers, tmp_path: Path, scale: Scale, tally: Tally) -> None:
-    """Each copy, page by page or compact, verifies and holds every receipt that was given before it was begun."""
-    db, times, worst = tmp_path / "audit.db", scale(6, 100), 0.0
+    """Each holds every receipt that was given before it was begun, and writers go on; a copy of the main file does not.
+
+    Such a copy is short, torn or no log: with receipts that fails, and without them it is never called witnessed.
+    """
+    db, times, short, worst = tmp_path / "audit.db", scale(4, 100), 0, 0.0
     with _load(writers, db) as crowd:
         for number in range(times):
             receipts = _witness(crowd, db)
@@ -87,7 +90,11 @@ def test_backups_under_load(writers: Writers, tmp_path: Path, scale: Scale, tall
             back_up(db, tmp_path / "copy.db", compact=number % 2 == 1)
             worst = max(worst, time.monotonic() - begun)
             assert _copy_holds(tmp_path / "copy.db", receipts)
-            (tmp_path / "copy.db").unlink()
+            receipts = _witness(crowd, db)
+            shutil.copyfile(db, tmp_path / "main.db")
+            short += _is_short(tmp_path / "main.db", receipts)
+            for each in (*tmp_path.glob("copy.db*"), *tmp_path.glob("main.db*")):
+                each.unlink()
     given = crowd.receipts_given()
     longest = max(each.waited for each in given)
     tally(
@@ -99,22 +106,6 @@ def test_backups_under_load(writers: Writers, tmp_path: Path, scale: Scale, tall
         false_alarms=0,
         note=f"a backup took up to {worst:.2f} s, meanwhile a record up to {longest * 1000:.0f} ms",
     )
-    assert longest < 5
-
-
-def test_a_copy_of_the_main_file(writers: Writers, tmp_path: Path, scale: Scale, tally: Tally) -> None:
-    """It is short, torn or no log; with receipts that fails, and without them nothing is called witnessed or signed."""
-    db, times, short = tmp_path / "audit.db", scale(6, 50), 0
-    with _load(writers, db) as crowd:
-        for _ in range(times):
-            receipts = _witness(crowd, db)
-            shutil.copyfile(db, tmp_path / "copy.db")
-            alone = _verified(tmp_path / "copy.db")
-            assert alone is None or {alone.signed.state, alone.witnessed.state} == {State.UNANCHORED}
-            found = _verified(tmp_path / "copy.db", receipts)
-            short += found is None or found.witnessed.state is State.FAILED
-            for each in tmp_path.glob("copy.db*"):
-                each.unlink()
     tally(
         test="T16",
         what="copies of the main file alone, under load",
@@ -122,7 +113,16 @@ def test_a_copy_of_the_main_file(writers: Writers, tmp_path: Path, scale: Scale,
         tried=times,
         note=f"{short} of them lack what was acknowledged, and `verify --witness` failed for each of these",
     )
+    assert longest < 5
     assert short > times / 2
+
+
+def _is_short(copy: Path, receipts: Path) -> bool:
+    """Whether a copy of the main file fails against receipts. Without them nothing about it may be called proven."""
+    alone = _verified(copy)
+    assert alone is None or {alone.signed.state, alone.witnessed.state} == {State.UNANCHORED}
+    found = _verified(copy, receipts)
+    return found is None or found.witnessed.state is State.FAILED
 
 
 def test_a_backup_goes_on_as_the_log(writers: Writers, tmp_path: Path, tally: Tally) -> None:
@@ -160,7 +160,7 @@ def test_a_backup_that_copies_the_file_is_seen(
     monkeypatch.setattr("counterfoil.exporters.sql.copying.copy_log", copied)
     db, seen = tmp_path / "audit.db", 0
     with _load(writers, db) as crowd:
-        for number in range(4):
+        for number in range(3):
             receipts = _witness(crowd, db)
             try:
                 back_up(db, tmp_path / f"{number}.db")
@@ -169,4 +169,4 @@ def test_a_backup_that_copies_the_file_is_seen(
             else:
                 seen += not _copy_holds(tmp_path / f"{number}.db", receipts)
     assert seen
-    tally.defect("T16", f"a backup that copies the main file: {seen} of 4 copies lacked what was acknowledged")
+    tally.defect("T16", f"a backup that copies the main file: {seen} of 3 copies lacked what was acknowledged")
