@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from .faults import translated
 from .forks import leave_alone, tell_after_fork
+from .mounts import require_shared_memory
 from .source import LogSource
 from .sqlite import SharedLock, connect
 from .sqlite_reader import SqliteReader
@@ -27,7 +28,8 @@ class SqliteSource(LogSource):
     """Reads entries read-only; writes nothing but its cursors, under the lock that the writers share."""
 
     def __init__(self, path: Path, *, deadline: float = 2.0) -> None:
-        """Open the log at ``path``, which must exist. Raises ``StoreError``."""
+        """Open the log at ``path``, which must exist. Raises ``ConfigurationError`` and ``StoreError``."""
+        require_shared_memory(path)
         super().__init__(SqliteReader(path))
         self._path = path
         self._deadline = deadline

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from counterfoil.exporters.sql import open_writer
+from counterfoil.exporters.sql import SqliteSource, open_writer
 from counterfoil.exporters.sql.mounts import file_system_of, require_shared_memory
 from counterfoil.schemas import ConfigurationError
 
@@ -58,6 +58,8 @@ def test_no_log_where_memory_is_not_shared(kind: str, tmp_path: Path, monkeypatc
         open_writer(tmp_path / "audit.db", deadline=1.0, fingerprint_key_id="00000000")
     assert "local disk" in caught.value.advice
     assert not list(tmp_path.glob("audit.db*"))
+    with pytest.raises(ConfigurationError):  # an exporter writes too: how far it has come
+        SqliteSource(tmp_path / "audit.db")
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "fuseblk", "fuse.gocryptfs"])
