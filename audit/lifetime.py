@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import threading
 import time
 import weakref
 from typing import TYPE_CHECKING, Final, Protocol
@@ -16,7 +17,7 @@ from counterfoil.schemas import StoreError
 from counterfoil.schemas.part import complete_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 _LEAVING: Final = 3.0  # seconds that the end may take at least: with the interpreter's own, less than five
 _WRITING: Final = 0.75  # of them, for what is queued
@@ -55,8 +56,11 @@ class Attended(Protocol):
         """Return when everything recorded before is durable. Raises ``AuditTimeout``."""
         ...
 
-    def leave(self, share: int = 1) -> None:
-        """Write what is queued, and record the end. Raises ``StoreError`` for what is lost."""
+    def leave(self, share: int = 1, *, last: bool = False) -> None:
+        """Write what is queued, and record the end, after which nothing happens if it is the last.
+
+        Raises ``StoreError`` for what is lost.
+        """
         ...
 
 
@@ -70,13 +74,24 @@ def open_logs() -> list[Attended]:
     return list(_logs)
 
 
-def leave_all(logs: Iterable[Attended] | None = None) -> None:
+def after_this_call(step: Callable[[], None]) -> None:
+    """Do ``step`` in the main thread when it comes out of the call of a log in which it is."""
+    _steps.append(step)
+
+
+def out_of_a_call() -> None:
+    """Do what a signal left to be done."""
+    if _steps and threading.current_thread() is threading.main_thread():
+        _steps.pop()()
+
+
+def leave_all(logs: Iterable[Attended] | None = None, *, last: bool = False) -> None:
     """End all logs, in equal shares of the time. Raises the last ``StoreError``, which Python prints at exit."""
     failed: StoreError | None = None
     leaving = open_logs() if logs is None else list(logs)
     for log in leaving:
         try:
-            log.leave(len(leaving))
+            log.leave(len(leaving), last=last)
         except StoreError as error:
             failed = error
     if failed:
@@ -88,6 +103,7 @@ def _begin_all() -> None:
         log.begin_producing()
 
 
+_steps: list[Callable[[], None]] = []
 _logs: weakref.WeakSet[Attended] = weakref.WeakSet()
 os.register_at_fork(before=complete_parts, after_in_child=_begin_all)
 atexit.register(leave_all)

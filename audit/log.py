@@ -23,7 +23,7 @@ from counterfoil.schemas.entry import leaf_hash
 
 from .address import address_of, file_of
 from .fingerprint_key import load_fingerprint_key
-from .lifetime import Ending, attend
+from .lifetime import Ending, attend, out_of_a_call
 from .log_life import LogLife
 from .opening import Opening
 from .own_threads import OwnThreads
@@ -212,10 +212,11 @@ class AuditLog(Uses):
             self._threads.close()
             self._unrecorded.leave()
 
-    def leave(self, share: int = 1) -> None:
-        """Write what is queued and record the closing, since the process is ending. Late callers may still record.
+    def leave(self, share: int = 1, *, last: bool = False) -> None:
+        """Write what is queued and record the closing, since the process is ending.
 
-        ``share``: how many logs have the time of one together. Raises ``AuditTimeout`` for what could not be written.
+        ``share``: how many logs have the time of one together. Late callers may still record, unless this is the
+        ``last`` that happens. Raises ``AuditTimeout`` for what could not be written.
         """
         if self._writer.closed or not self._producer.has_counted:
             return
@@ -225,6 +226,8 @@ class AuditLog(Uses):
             if self._queue is not None:
                 self._queue.leave(ends)
         finally:
+            if last:
+                self._producer.end()
             self._tell_end(ends)
             self._unrecorded.leave()
 
@@ -390,6 +393,7 @@ class AuditLog(Uses):
             self._unrecorded.over()
             self._settle(pending.until)
         self._checkpoint_after(pending.seq)
+        out_of_a_call()
         return Receipt(self._log_id, pending.seq, event_id, pending.chain_hash.hex())
 
     def _checkpoint_after(self, seq: int) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from counterfoil.schemas import LogClosed
 
 _MOST_DECLARED: Final = 256  # numbers in one entry: after a long outage all would not fit
+_MOST_AT_THE_END: Final = 20_000  # numbers in the last one: of 256 KiB about half
 
 
 class Producer:
@@ -73,7 +74,8 @@ class Producer:
         with self._counting:
             if self._last not in {None, threading.get_ident()}:
                 return []  # which may itself come too late
-            raised, self._raised = self._raised[:_MOST_DECLARED], self._raised[_MOST_DECLARED:]
+            most = _MOST_AT_THE_END if self._last else _MOST_DECLARED
+            raised, self._raised = self._raised[:most], self._raised[most:]
             if self._last:
                 return sorted({*raised, *self._under_way} - {number})
             self._under_way.update(raised)

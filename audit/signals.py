@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from counterfoil.exporters.diagnostics import diagnostics
 from counterfoil.schemas import CounterfoilError
 
-from .lifetime import leave_all, open_logs
+from .lifetime import after_this_call, leave_all, open_logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,11 +56,17 @@ class _Handler:
             return
         if self._since is None:
             self._since = time.monotonic()
+            if _records(frame):
+                after_this_call(partial(_end, number))
         if _records(frame) and time.monotonic() - self._since < _LATEST and _again(number):
             return
-        _leave_all()
-        signal.signal(number, signal.SIG_DFL)
-        signal.raise_signal(number)
+        _end(number)
+
+
+def _end(number: int) -> None:
+    _leave_all()
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
 
 
 def _records(frame: FrameType | None) -> bool:
@@ -91,7 +97,7 @@ def _remind(number: int) -> None:
 
 def _leave_all() -> None:
     try:
-        leave_all()
+        leave_all(last=True)
     except CounterfoilError as error:
         try:
             print(f"counterfoil: {error}", file=sys.stderr, flush=True)  # noqa: T201 -- accepted entries are lost
