@@ -21,6 +21,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard, cast
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+LOG_OPENING: Final = b'{"change":'
+"""How the body of an entry about the log begins, and of some others."""
+
 _OPENING: Final = b'"producer":{"host":"'
 _LATER: Final = b'"event_id":"'
 _PART: Final = re.compile(
@@ -66,7 +69,7 @@ def told(body: bytes) -> Told | None:
 
 def log_event(body: bytes) -> Mapping[str, Any] | None:
     """Return an entry about the log itself as JSON; None for any other."""
-    if not (body.startswith(b'{"change":') and b'"kind":"log"' in body):
+    if not (body.startswith(LOG_OPENING) and b'"kind":"log"' in body):
         return None
     event = members(body)
     return event if event.get("kind") == "log" else None

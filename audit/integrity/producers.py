@@ -19,7 +19,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from .facts import Process, process_of, told
+from .facts import LOG_OPENING, Process, process_of, told
 from .verdict import State, Verdict
 
 if TYPE_CHECKING:
@@ -97,25 +97,24 @@ class Producers:
         self._nameless: int | None = None
         self._pruned = 0
 
-    def take(self, rows: Sequence[Row]) -> None:
-        """Take the next rows, which must have held."""
+    def take(self, rows: Sequence[Row]) -> list[tuple[int, bytes]]:
+        """Take the next rows, which must have held, and return number and body of those that may be about the log."""
+        own: list[tuple[int, bytes]] = []
         current, mark = self._current, self._mark
-        skip, highest = len(mark), current.highest
+        highest, at = current.highest, 0
         for seq, body, _, _ in rows:
             if body is None:
                 self._pruned += 1
                 continue
+            if body.startswith(LOG_OPENING):
+                own.append((seq, body))
             # The mark is the part itself, up to the number. It is not within attributes, which would stand before it.
-            at = body.find(mark)
+            expected = b"%b%d}" % (mark, highest + 1)
+            if not body.startswith(expected, at):  # entries that are alike have it at the same place
+                at = body.find(expected)
             if at >= 0 and body.find(b'"attributes":', 0, at) < 0:
-                at += skip
-                try:
-                    number = int(body[at : body.find(b"}", at)])
-                except ValueError:
-                    number = 0
-                if number == highest + 1:
-                    highest = number
-                    continue
+                highest += 1
+                continue
             current.entries += highest - current.highest
             current.highest = highest
             found = told(body)
@@ -128,10 +127,10 @@ class Producers:
             for raised in found.raised:
                 current.account(raised, seq)
             mark, highest = found.mark or _NO_MARK, current.highest
-            skip = len(mark)
         current.entries += highest - current.highest
         current.highest = highest
         self._mark = mark
+        return own
 
     def hear(self, seq: int, event: Mapping[str, Any], producer: bytes | None) -> None:
         """Take an entry about the log itself, after the rows with which it came."""

@@ -125,17 +125,12 @@ class _Verifier:
     def take(self, page: Sequence[Row]) -> None:
         """Check the next rows: the chain first, and of those that hold everything else."""
         rows = self.chain.take(page)
-        own = [
-            (seq, event, body)
-            for seq, body, _, _ in rows
-            if body is not None and body.startswith(b'{"change":') and (event := log_event(body))
-        ]
-        self._producers.take(rows)
-        for seq, event, body in own:
-            found = told(body)
-            self._producers.hear(seq, event, found.producer if found else None)
-            self._signatures.hear(seq, event)
-            self._prunings.hear(seq, event)
+        for seq, body in self._producers.take(rows):
+            if event := log_event(body):
+                found = told(body)
+                self._producers.hear(seq, event, found.producer if found else None)
+                self._signatures.hear(seq, event)
+                self._prunings.hear(seq, event)
         self._prunings.take(rows)
         self._witnesses.take(rows)
         self._grow(rows)
