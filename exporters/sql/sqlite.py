@@ -182,6 +182,7 @@ class SharedLock:
         self._path = path
         self._name = f"{path}.lock"
         self._crowded = 0
+        self._waited = False
         self._open()
 
     def _open(self) -> None:
@@ -215,7 +216,9 @@ class SharedLock:
     def _take(self, until: float) -> None:
         if not self._crowded and _taken(fcntl.flock, self._file):
             return
-        self._crowded = max(self._crowded - 1, 0)
+        if self._waited:  # who has just had a turn would be the quickest to ask for the next
+            time.sleep(_QUEUE_POLL)
+        self._waited, self._crowded = False, max(self._crowded - 1, 0)
         self._insist(fcntl.lockf, until, _QUEUE_POLL)
         try:
             self._insist(fcntl.flock, until, _POLL)
@@ -226,7 +229,7 @@ class SharedLock:
         while not _taken(lock, self._file):
             if time.monotonic() >= until:
                 raise AuditUnavailable(f"{self._path} was locked by another process until the deadline")
-            self._crowded = _CROWDED
+            self._waited, self._crowded = True, _CROWDED
             time.sleep(pause)
 
     def release(self) -> None:
