@@ -5,8 +5,8 @@ is no clock of its own: a log in which nothing happens has its last entries unde
 closed. A checkpoint is made behind an entry that is committed, and whatever goes wrong with it, that entry stands.
 
 1. The root comes from the leaves that are committed, so that two processes cannot come to different roots of one size.
-2. It grows from the stored frontier of the last checkpoint only if that frontier has the root which the last note
-   states, and that note has this key's own valid signature if there is a key. Otherwise all leaves are taken in again.
+2. It grows from a stored frontier only if that has the root which its note states, and the note has this key's own
+   valid signature if there is a key: from the last checkpoint or the last signed one. Else all leaves are taken in.
 3. Where that leads past the last note, its root has to be met. If it is not, entries were altered: nothing is signed
    from then on, and ``verify`` has the last word.
 4. A call takes in a few thousand leaves at most. What is left is for later calls, one part in ten of the time.
@@ -176,6 +176,11 @@ class Checkpointer:
         known = self._read(last) if last else None
         if last and known:
             self._take_over(last, known)
+        if last and self._key and not self._tree.size:  # others may have gone on without a key from what it signed
+            signed = self._store.last_checkpoint(signed=True, deadline=wait)
+            ours = self._read(signed) if signed else None
+            if signed and ours:
+                self._take_over(signed, ours)
         complete = self._grow(known, started + patience, wait)
         size = self._tree.size
         if size > (last.size if last else 0) or (known and size == known.size and not self._has_signed(known)):

