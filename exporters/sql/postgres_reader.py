@@ -59,8 +59,14 @@ class PostgresReader(LogReader):
         return found | dict(zip(("schema", "bytes", "postgresql", "fsync", "full_page_writes"), row, strict=True))
 
     def ask(self, statement: str, **given: Any) -> list[Any]:
-        """Return the rows of a statement, for ``db check``."""
+        """Return the rows of a statement, for ``db check`` and ``verify --deep``."""
         return self._rows((statement, {}), given)
+
+    def irregularities(self) -> list[str] | None:
+        """Return what is wrong with the tables, in words, whatever the chain says of their entries."""
+        from .postgres_examination import examine
+
+        return [f"{check.name}: {check.words}" for check in examine(self.ask) if not check.ok]
 
     def close(self) -> None:
         """Close the connection."""

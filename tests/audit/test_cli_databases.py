@@ -250,6 +250,21 @@ def test_recording_through_the_command_line(postgres: str, run: Run) -> None:
     assert (ended.code, "4" in ended.out) == (1, True)
 
 
+def test_a_column_that_was_changed_is_seen_by_a_deep_verification(postgres: str, run: Run) -> None:
+    """The chain holds, and what is searched no longer says what was sealed: ``--deep`` fails, and names it."""
+    run("record", "--db", postgres, stdin=_EVENTS)
+    deep = ("verify", "--deep", "--db", postgres, "--json")
+    assert json.loads(run(*deep).out)["deep"]["state"] == "proven"
+    with psycopg.connect(postgres.replace("+psycopg", "")) as owner:
+        owner.execute("ALTER TABLE entry DISABLE TRIGGER entry_from_body")
+        owner.execute("UPDATE entry SET task = 'another' WHERE seq = 4")
+        owner.execute("ALTER TABLE entry ENABLE TRIGGER entry_from_body")
+    ended = run(*deep)
+    found = json.loads(ended.out)
+    assert (ended.code, found["deep"]["state"]) == (1, "failed")
+    assert "columns: " in found["deep"]["words"]
+
+
 def test_what_is_about_the_place(postgres: str, run: Run, postgres_server: PostgresServer) -> None:
     """``db info`` and ``db path`` name the database without its password; ``db backup`` says who makes one."""
     run("record", "--db", postgres, stdin=_EVENTS)
