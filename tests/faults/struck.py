@@ -14,14 +14,11 @@ import os
 import signal
 import sqlite3
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from counterfoil.audit import AuditLog
 from counterfoil.exporters.sql.sqlite_store import SqliteStore
 from counterfoil.schemas import Action, Context, CredentialUse, FingerprintKey, Resource, StoreError, Token
-
-if TYPE_CHECKING:
-    from counterfoil.exporters.pending import Pending
 
 PAGES = 24
 """After so many pages in the -wal there is a checkpoint."""
@@ -42,10 +39,10 @@ class Connection(sqlite3.Connection):
         return super().execute("SELECT 16777216") if sql == "PRAGMA journal_size_limit" else cursor
 
 
-def blind(store: SqliteStore, batch: list[Pending], until: float) -> None:
+def blind(*given: Any) -> None:
     """Acknowledge whatever the disk says: the seeded defect."""
     with contextlib.suppress(StoreError):
-        honest(store, batch, until)
+        honest(*given)
 
 
 honest = SqliteStore.commit

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from conftest import Scale, Tally
     from disks import Disks, Recorders
 
-    from counterfoil.exporters.pending import Pending
-
 pytestmark = pytest.mark.faults
 
 KEY = FingerprintKey(bytes.fromhex("5f" * 32))
@@ -151,9 +149,9 @@ def test_a_full_disk_that_is_ignored_is_noticed(
     """A store that acknowledges although there was no space loses receipts."""
     commit = SqliteStore.commit
 
-    def blind(store: SqliteStore, batch: list[Pending], until: float) -> None:
+    def blind(*given: Any) -> None:
         with contextlib.suppress(DiskFull):
-            commit(store, batch, until)
+            commit(*given)
 
     limited = Limited(monkeypatch)
     with AuditLog.open(tmp_path / "audit.db", fingerprint_key=KEY, deadline=DEADLINE) as log:
