@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import tracemalloc
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from counterfoil.schemas import StoreError
 from counterfoil.schemas.entry import GENESIS, chain_hash, leaf_hash
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from conftest import MakeUse
@@ -236,6 +238,31 @@ def test_progress_is_told() -> None:
     told: list[int] = []
     assert verify_rows(_chain(20_000), _LOG_ID, on_progress=told.append).entries == 20_000
     assert told == [10_000, 20_000]
+
+
+def test_memory_does_not_grow_with_the_log() -> None:
+    """Ten times as many rows take the same memory."""
+    peaks: list[int] = []
+    for length in (3_000, 30_000):
+        rows = _streamed(length)
+        tracemalloc.start()
+        assert verify_rows(rows, _LOG_ID).entries == length
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] * 1.2
+
+
+def _streamed(length: int) -> Iterator[Row]:
+    head = GENESIS
+    for seq, body, _, _ in _chain(1):
+        leaf = leaf_hash(body or b"")
+        head = chain_hash(bytes.fromhex(_LOG_ID), seq, head, leaf)
+        yield seq, body, leaf, head
+    for seq in range(2, length + 1):
+        body = b'{"text":"%01000d"}' % seq
+        leaf = leaf_hash(body)
+        head = chain_hash(bytes.fromhex(_LOG_ID), seq, head, leaf)
+        yield seq, body, leaf, head
 
 
 def test_random_damage_never_stops_the_verification(closed: Path) -> None:
