@@ -88,7 +88,7 @@ class SqliteStore:
         """Find out on a new connection whether a commit that failed arrived after all; nothing is tried again."""
         try:
             with self._file.reading(until) as connection:
-                arrived = [settled(each, _stored(connection, each)) for each in batch]
+                arrived = [settled(each, _stored(connection, each)) for each in batch if not each.error]
         except StoreError:
             raise AuditTimeout(str(failed)) from None
         if not all(arrived):
