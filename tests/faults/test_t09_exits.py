@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -102,21 +103,26 @@ def _check(order: dict[str, Any], left: Left) -> None:
 
 @pytest.fixture(scope="module")
 def pythons(full: bool, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:  # noqa: FBT001 -- a fixture
-    """Give the interpreters: this one, and in the full run those that ``uv`` can find of the others."""
+    """Give the interpreters: this one, and in the full run those of the others that are installed."""
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
     found = {own: sys.executable}
     uv = os.environ.get("UV")
     for version in _OTHERS if full else ():
-        if uv is None or version == own:
+        base = _installed(version)
+        if uv is None or base is None or version == own:
             continue
-        folder = tmp_path_factory.mktemp(f"python-{version}")
-        python = str(folder / "bin" / "python")
-        made = subprocess.run([uv, "venv", "-q", "--clear", "--python", version, folder], check=False)
-        if made.returncode:
-            continue
-        subprocess.run([uv, "pip", "install", "-q", "--python", python, "."], check=True)
-        found[version] = python
+        folder = tmp_path_factory.mktemp(f"python-{version}") / "venv"
+        found[version] = str(folder / "bin" / "python")
+        subprocess.run([uv, "venv", "-q", "--python", base, folder], check=True)
+        subprocess.run([uv, "pip", "install", "-q", "--python", found[version], "."], check=True)
     return found
+
+
+def _installed(version: str) -> str | None:
+    """Return an interpreter of this version, from pyenv or from the path."""
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    managed = sorted(root.glob(f"versions/{version}.*/bin/python"))
+    return str(managed[-1]) if managed else shutil.which(f"python{version}")
 
 
 def test_every_way_to_end(pythons: dict[str, str], full: bool, tmp_path: Path, tally: Tally) -> None:  # noqa: FBT001
