@@ -2,7 +2,8 @@
 
 The rules, each of which a reviewer can check against the code below:
 
-1. The cursor moves only when the exporter returned, so a crash repeats entries and never skips one.
+1. The cursor moves only when the exporter returned, so a crash repeats entries and never skips one. While a batch goes
+   in parts it moves once a second: each move is a commit, for which a writer may have to wait.
 2. A batch that fails is tried ``TRIES`` times. Then its first entry goes alone, and the rest in halves, until the part
    that does not pass is one entry.
 3. Such an entry is refused, and not just unlucky, if its stub passes, the entry fails its remaining tries, and its
@@ -34,6 +35,7 @@ TRIES: Final = 3
 
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 30.0
+_KEEP_EVERY: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +119,13 @@ class _Delivery:
     sent: int = 0
     stubbed: list[int] = field(default_factory=list[int])
     cursor: int = 0
+    kept: int = 0
+    kept_at: float = 0.0
     pruned: int = 0
 
     def catch_up(self, on_progress: Callable[[int, int], None] | None = None) -> None:
         """Send everything from the cursor up to the head as it is now."""
-        start = self.cursor = self.source.cursor(self.exporter.name)
+        start = self.cursor = self.kept = self.source.cursor(self.exporter.name)
         head = self.source.head()
         if head < start:
             raise StoreCorrupt(f"the log ends at entry {head}, but {self.exporter.name} already has entry {start}")
@@ -129,7 +133,10 @@ class _Delivery:
             self.pause(0)  # between batches, too, a follower can be stopped
             entries = self.source.entries_after(self.cursor, min(self.batch, head - self.cursor))
             pruned = entries[-1].seq - self.cursor - len(entries)
-            self._deliver(entries, TRIES)
+            try:
+                self._deliver(entries, TRIES)
+            finally:  # what arrived before a failure counts
+                self._keep()
             self.pruned += pruned
             if on_progress:
                 on_progress(self.cursor - start, head - start)
@@ -185,8 +192,14 @@ class _Delivery:
                 return
 
     def _arrived(self, seq: int) -> None:
-        self.source.move_cursor(self.exporter.name, seq)
         self.cursor = seq
+        if time.monotonic() - self.kept_at > _KEEP_EVERY:
+            self._keep()
+
+    def _keep(self) -> None:
+        if self.cursor > self.kept:
+            self.source.move_cursor(self.exporter.name, self.cursor)
+            self.kept, self.kept_at = self.cursor, time.monotonic()
 
 
 def _back_off(failures: int) -> float:
