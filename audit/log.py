@@ -213,10 +213,9 @@ class AuditLog(Uses):
             self._unrecorded.leave()
 
     def leave(self, share: int = 1, *, last: bool = False) -> None:
-        """Write what is queued and record the closing, since the process is ending.
+        """Write what is queued and record the closing. Late callers may still record, unless it is the ``last`` thing.
 
-        ``share``: how many logs have the time of one together. Late callers may still record, unless this is the
-        ``last`` that happens. Raises ``AuditTimeout`` for what could not be written.
+        ``share``: how many logs have the time of one together. Raises ``AuditTimeout`` for what could not be written.
         """
         if self._writer.closed or not self._producer.has_counted:
             return
