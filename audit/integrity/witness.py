@@ -128,8 +128,9 @@ class Witnesses:
             agreed = [seq for seq in (*self._heads, *self._roots) if seq < self._bad[0]]
             return Verdict(State.FAILED, max(agreed, default=0), self._bad[1], self._bad[0])
         beyond = f"; {entries - reach:,} entries beyond it are not" if entries > reach else ""
-        heads = f"{len(self._heads):,} heads and {len(self._roots):,} checkpoints"
-        return Verdict(State.PROVEN, reach, f"by {heads} in {_count(len(self._files), 'file')}{beyond}")
+        kinds = (self._heads, "head"), (self._roots, "checkpoint")
+        seen = " and ".join(_count(len(found), kind) for found, kind in kinds if found)
+        return Verdict(State.PROVEN, reach, f"by {seen} in {_count(len(self._files), 'file')}{beyond}")
 
     def _take_object(self, found: Any, line: int) -> None:
         if isinstance(found, list):

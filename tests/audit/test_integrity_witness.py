@@ -74,7 +74,7 @@ def test_what_commands_print_is_a_witness(written: Path, run: Run, tmp_path: Pat
         assert (found.state, found.reach) == (State.PROVEN, 8), (file, found)
     ended = run("verify", *(each for file in files for each in ("--witness", file)), "--require", "witnessed")
     assert ended.code == 0
-    assert "witnessed: yes, up to entry 8: by 8 heads and 1 checkpoints in 4 files." in ended.out
+    assert "witnessed: yes, up to entry 8: by 8 heads and 1 checkpoint in 4 files." in ended.out
 
 
 def test_a_receipt_is_a_witness(written: Path, tmp_path: Path) -> None:
