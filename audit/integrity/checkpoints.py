@@ -28,7 +28,7 @@ from .note import Checkpoint, parse_checkpoint
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from counterfoil.exporters.sql.writer import SavedCheckpoint
+    from counterfoil.exporters.sql.store import SavedCheckpoint
 
     from .signing_key import SigningKey
 
@@ -235,7 +235,7 @@ class Checkpointer:
             raise StoreCorrupt(f"entries up to {known.size} are not those of the checkpoint of that size")
 
     def _save(self, wait: float) -> None:
-        from counterfoil.exporters.sql.writer import SavedCheckpoint
+        from counterfoil.exporters.sql.store import SavedCheckpoint
 
         checkpoint = Checkpoint(self._origin, self._tree.size, self._tree.root())
         if self._key is not None:

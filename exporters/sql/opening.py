@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .postgres import PostgresAddress
     from .reader import LogReader
     from .source import LogSource
-    from .writer import Store
+    from .store import Store
 
 
 def open_writer(address: str | os.PathLike[str], *, deadline: float, fingerprint_key_id: str) -> Writer:

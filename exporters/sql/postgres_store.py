@@ -19,7 +19,7 @@ from .chain import chained, settled, without_twins
 from .postgres import Session, abandon, bounded, make_durable
 from .postgres_faults import translated
 from .postgres_tables import has_tables, identify, make_tables
-from .writer import SIGNED_NOTE, SavedCheckpoint
+from .store import SIGNED_NOTE, SavedCheckpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -18,9 +18,9 @@ from .chain import chained, settled, without_twins
 from .mounts import require_shared_memory
 from .sqlite import APPLICATION_ID, identify, is_empty
 from .sqlite_file import CommitFailed, SqliteFile
+from .store import SIGNED_NOTE, SavedCheckpoint
 from .tables import SCHEMA_VERSION, TABLES, EntryRow, table_of
 from .versions import migrate
-from .writer import SIGNED_NOTE, SavedCheckpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ import pytest
 from counterfoil.exporters.sql import open_reader, open_source, open_writer
 from counterfoil.exporters.sql.info import describe, place_of
 from counterfoil.exporters.sql.postgres import Connection, postgres_address
-from counterfoil.exporters.sql.writer import SavedCheckpoint
+from counterfoil.exporters.sql.store import SavedCheckpoint
 from counterfoil.schemas import (
     AuditUnavailable,
     ConfigurationError,

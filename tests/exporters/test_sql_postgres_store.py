@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from counterfoil.exporters.sql import Writer, open_reader, open_writer
-from counterfoil.exporters.sql.writer import SavedCheckpoint
+from counterfoil.exporters.sql.store import SavedCheckpoint
 from counterfoil.schemas import (
     Action,
     AuditTimeout,

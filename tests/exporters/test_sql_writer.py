@@ -16,7 +16,7 @@ import pytest
 
 from counterfoil.exporters.sql import Pending, Writer, open_writer
 from counterfoil.exporters.sql.sqlite import SharedLock
-from counterfoil.exporters.sql.writer import SavedCheckpoint
+from counterfoil.exporters.sql.store import SavedCheckpoint
 from counterfoil.schemas import (
     Action,
     AuditTimeout,
