@@ -62,7 +62,7 @@ class PostgresReader(LogReader):
         """Return the rows of a statement, for ``db check`` and ``verify --deep``."""
         return self._rows((statement, {}), given)
 
-    def irregularities(self) -> list[str] | None:
+    def irregularities(self) -> list[str]:
         """Return what is wrong with the tables, in words, whatever the chain says of their entries."""
         from .postgres_examination import examine
 

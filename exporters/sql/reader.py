@@ -53,6 +53,10 @@ class LogReader(ABC):
         """The version of the log's tables, as it stands."""
 
     @abstractmethod
+    def irregularities(self) -> list[str]:
+        """Return what is wrong with the database itself, in words, whatever the chain says of its entries."""
+
+    @abstractmethod
     def close(self) -> None:
         """Close the connection."""
 
@@ -150,10 +154,6 @@ class LogReader(ABC):
         while page := self._rows(select_pruned_leaves(self.dialect), {"first": first, "last": last, "size": _ROWS}):
             yield from page
             first = page[-1][0] + 1
-
-    def irregularities(self) -> list[str] | None:
-        """Return what is wrong with the database itself, in words; None where it cannot be examined."""
-        return None
 
     def holders(self, *, token: str | None = None, key: str | None = None) -> list[Holder]:
         """Return who used a credential, or else a key, by what agents recorded; in the order of their first use."""

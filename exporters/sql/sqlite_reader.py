@@ -69,7 +69,7 @@ class SqliteReader(LogReader):
         """Return one SQLite setting as it stands, for ``db info``."""
         return self._rows((f"PRAGMA {name}", {}), {})[0][0]
 
-    def irregularities(self) -> list[str] | None:
+    def irregularities(self) -> list[str]:
         """Return what is wrong with the database itself, in words, whatever the chain says of its entries."""
         from .examination import irregularities
 

@@ -123,7 +123,7 @@ def test_a_log_that_is_locked(log: AuditLog, run: Run, address: Path) -> None:
         ["db", "nonsense"],
         ["verify", "surplus"],
         ["query", "--db", ""],
-        ["query", "--db", "postgresql://user:hunter2@host/db"],
+        ["query", "--db", "mysql://user:hunter2@host/db"],
         ["record", "--db", "x" * 5000],
         ["record", "--db", "~nobody-of-this-name/audit.db"],
     ],

@@ -201,14 +201,14 @@ def test_what_deep_finds(statements: list[str], words: str, write: Callable[...,
     assert _verified(address).deep.state is State.NOT_ASKED
 
 
-def test_deep_on_what_says_nothing_of_its_own(postgres: str, key: FingerprintKey) -> None:
-    """Where the database cannot be examined that is said, and nothing fails; everything else is judged as ever."""
+def test_deep_on_postgresql(postgres: str, key: FingerprintKey) -> None:
+    """A database of PostgreSQL is examined, too, and everything else is judged as ever."""
     with AuditLog.open(postgres, fingerprint_key=key):
         pass
     with AuditReader.open(postgres) as reader:
         found = reader.verify(deep=True)
     assert (found.deep.state, found.failed, bool(found.consistent), bool(found.complete)) == (
-        State.UNKNOWN,
+        State.PROVEN,
         (),
         True,
         True,
