@@ -33,9 +33,11 @@ class HttpSpanExporter(OTLPSpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send the spans in one request."""
-        result = super().export(spans)
-        # Not kept: its traceback leads to the whole batch, in spans and in bytes.
-        failure, self._requests.failure = self._requests.failure, None
+        try:
+            result = super().export(spans)
+        finally:  # SDKs before 1.45 let the failure pass
+            # Not kept: its traceback leads to the whole batch, in spans and in bytes.
+            failure, self._requests.failure = self._requests.failure, None
         if failure:
             raise failure
         return result
