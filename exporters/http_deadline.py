@@ -1,14 +1,16 @@
 """A deadline for a whole HTTP request: a server that sends a byte now and then is given up as well.
 
-The timeout of requests bounds each read, not their sum, and nothing bounds an answer's size. Needs the extra ``otlp``:
-import it when it is wanted.
+The timeout of requests bounds each read, not their sum, nothing bounds an answer's size, and headers that break off are
+taken for all of them. Needs the extra ``otlp``: import it when it is wanted.
 """
 
 from __future__ import annotations
 
+import io
 import socket
 import threading
 from contextlib import contextmanager, suppress
+from http.client import HTTPResponse
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
@@ -72,8 +74,25 @@ def _watched(pool: Any, sockets: WeakSet[socket.socket]) -> Any:
         pool.ConnectionCls.connect(connection)
         sockets.add(connection.sock)
 
-    made = type("WatchedConnection", (pool.ConnectionCls,), {"connect": connect})
+    members = {"connect": connect, "response_class": _WholeResponse}
+    made = type("WatchedConnection", (pool.ConnectionCls,), members)
     return type("WatchedPool", (pool,), {"ConnectionCls": made})
+
+
+class _WholeResponse(HTTPResponse):
+    """An answer whose lines have ends: one that says 200 and breaks off did not take anything yet."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp = _Lines(self.fp.detach())
+
+
+class _Lines(io.BufferedReader):
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(size)
+        if not line.endswith(b"\n") and len(line) != size:
+            raise ConnectionResetError
+        return line
 
 
 def content_of(response: requests.Response) -> bytes:

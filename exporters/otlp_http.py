@@ -11,6 +11,7 @@ import requests
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped,unused-ignore]
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from urllib3.exceptions import ProtocolError
 
 from counterfoil.schemas import ExportFailed
 
@@ -83,11 +84,13 @@ def _reason(error: Exception) -> str:
 
 
 _IN_TIME = "did not answer in time"
+_UNREACHED = "cannot be reached, or closed the connection"
 
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (requests.exceptions.SSLError, "failed the TLS handshake"),
     (requests.exceptions.Timeout, _IN_TIME),
-    (requests.exceptions.ConnectionError, "cannot be reached, or closed the connection"),
+    (requests.exceptions.ConnectionError, _UNREACHED),
+    (ProtocolError, _UNREACHED),
     (requests.exceptions.InvalidHeader, "was not asked: a value in OTEL_EXPORTER_OTLP_HEADERS is no header value"),
     (UnicodeError, "was not asked: a value in OTEL_EXPORTER_OTLP_HEADERS is no header value"),
 )

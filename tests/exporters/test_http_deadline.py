@@ -49,7 +49,7 @@ class Talker:
         connection.recv(65536)
         connection.sendall(begun)
         until = time.monotonic() + 10
-        while time.monotonic() < until:
+        while more and time.monotonic() < until:
             connection.sendall(more)
             self.said += len(more)
             time.sleep(pause)
@@ -91,6 +91,18 @@ def test_a_byte_now_and_then_prolongs_nothing(begun: bytes, talkers: list[Talker
     ):
         exporter.export([])
     assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [b"HTTP/1.1 200", b"HTTP/1.1 200 OK\r\n", OK, OK + b"Content-Le", OK + b"Content-Length: 2\r\n\r\no"],
+    ids=["status", "status line", "header", "half a header", "content"],
+)
+def test_an_answer_that_breaks_off_is_none(begun: bytes, talkers: list[Talker]) -> None:
+    """Who says 200 and goes away before the end of the answer has not taken the batch: it is sent again."""
+    talkers.append(Talker(begun, b"", pause=0))
+    with _exporting(talkers[0]) as exporter, pytest.raises(ExportFailed, match="closed the connection"):
+        exporter.export([])
 
 
 def test_an_endless_answer_is_not_read_to_its_end(talkers: list[Talker]) -> None:

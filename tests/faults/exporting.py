@@ -7,10 +7,10 @@ meanwhile can be timed. ``cursor first`` as third argument is the seeded defect:
 from __future__ import annotations
 
 import json
-import resource
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from counterfoil.exporters import follow
@@ -70,8 +70,13 @@ def main() -> None:
     print("ready", flush=True)
     done = follow(source, watched, STOP, poll=0.02)
     watched.close()
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"cursor": done.cursor, "stubbed": done.stubbed, "kibibytes": used}))
+    print(json.dumps({"cursor": done.cursor, "stubbed": done.stubbed, "kibibytes": _most_used()}))
+
+
+def _most_used() -> int:
+    """Return the most memory that this process had; ``getrusage`` would count that of its parent before it began."""
+    status = Path("/proc/self/status").read_text("utf-8").splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 
 
 if __name__ == "__main__":
