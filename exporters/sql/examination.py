@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from .body import FromBody
-from .tables import TABLES, EntryRow, table_of
+from .tables import TABLES, EntryRow, computed_columns, table_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -24,9 +23,7 @@ if TYPE_CHECKING:
 _MOST: Final = 10
 _DIALECT: Final = sqlite.dialect()
 _entry = table_of(EntryRow)
-_PATHS: Final[dict[str, tuple[str, ...]]] = {
-    column.name: cast("FromBody", column.computed.sqltext).paths for column in _entry.c if column.computed is not None
-}
+_PATHS: Final[dict[str, tuple[str, ...]]] = {name: element.paths for name, element in computed_columns()}
 _INDEXED: Final = {str(index.name): next(iter(index.columns)).name for index in _entry.indexes}
 _SIDE_TABLES: Final = frozenset(table_of(model).name for model in TABLES) - {_entry.name}
 _OF_SQLITE: Final = frozenset({("table", "sqlite_stat1"), ("table", "sqlite_stat4"), ("table", "sqlite_sequence")})

@@ -10,7 +10,7 @@ from counterfoil.schemas import StoreCorrupt
 from .check import Check
 from .postgres_tables import trigger_source
 from .statements import POSTGRESQL
-from .tables import TABLES, EntryRow, table_of
+from .tables import TABLES, EntryRow, computed_columns, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +74,7 @@ def _indexes(ask: Ask) -> Check:
 
 def _columns(ask: Ask) -> Check:
     """Compare what is filtered by with what the bodies say."""
-    computed = [(each.name, each.computed.sqltext) for each in table_of(EntryRow).columns if each.computed is not None]
+    computed = computed_columns()
     names = ", ".join(name for name, _ in computed)
     said = ", ".join(str(element.compile(dialect=POSTGRESQL)) for _, element in computed)
     ((first,),) = ask(f"SELECT min(seq) FROM entry WHERE ROW({names}) IS DISTINCT FROM ROW({said})")  # noqa: S608 -- our own names

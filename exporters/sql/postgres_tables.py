@@ -10,12 +10,11 @@ import os
 from typing import TYPE_CHECKING, Final
 
 import psycopg
-from sqlalchemy.schema import CreateIndex, CreateTable
 
 from counterfoil.schemas import StoreCorrupt, StoreForeign, StoreMissing
 
 from .statements import POSTGRESQL
-from .tables import SCHEMA_VERSION, TABLES, EntryRow, table_of
+from .tables import SCHEMA_VERSION, TABLES, computed_columns, definitions, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,10 +65,7 @@ def make_tables(connection: Connection, fingerprint_key_id: str) -> None:
 
 
 def _definitions() -> Iterator[str]:
-    for table in map(table_of, TABLES):
-        yield str(CreateTable(table).compile(dialect=POSTGRESQL))
-        for index in sorted(table.indexes, key=lambda each: str(each.name)):
-            yield str(CreateIndex(index).compile(dialect=POSTGRESQL))
+    yield from definitions(POSTGRESQL)
     yield f"CREATE FUNCTION entry_from_body() RETURNS trigger LANGUAGE plpgsql AS $${trigger_source()}$$"
     yield (
         "CREATE TRIGGER entry_from_body BEFORE INSERT OR UPDATE ON entry "
@@ -79,7 +75,6 @@ def _definitions() -> Iterator[str]:
 
 def trigger_source() -> str:
     """Return what the trigger does, as the server keeps it."""
-    computed = [(each.name, each.computed.sqltext) for each in table_of(EntryRow).columns if each.computed is not None]
     # Within the function ``body`` is the body parsed once, and the columns' own expressions hold as they are.
-    assigned = "".join(f"NEW.{name} := {element.compile(dialect=POSTGRESQL)}; " for name, element in computed)
+    assigned = "".join(f"NEW.{name} := {element.compile(dialect=POSTGRESQL)}; " for name, element in computed_columns())
     return f" DECLARE body jsonb := NEW.body::jsonb; BEGIN {assigned}RETURN NEW; END "

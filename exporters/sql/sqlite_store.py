@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import insert
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.schema import CreateIndex, CreateTable
 
 from counterfoil.schemas import AuditTimeout, AuditUnavailable, EntryRefused, KeyMismatch, StoreCorrupt, StoreError
 from counterfoil.schemas.entry import GENESIS
@@ -19,7 +18,7 @@ from .mounts import require_shared_memory
 from .sqlite import APPLICATION_ID, identify, is_empty
 from .sqlite_file import CommitFailed, SqliteFile
 from .store import SIGNED_NOTE, SavedCheckpoint
-from .tables import SCHEMA_VERSION, TABLES, EntryRow, table_of
+from .tables import SCHEMA_VERSION, EntryRow, definitions, table_of
 from .versions import migrate
 
 if TYPE_CHECKING:
@@ -193,11 +192,8 @@ def _stored(connection: sqlite3.Connection, pending: Pending) -> tuple[int, str,
 def _make_tables(connection: sqlite3.Connection, fingerprint_key_id: str) -> None:
     """Make the tables of a new log in one transaction, so that a crash leaves either none or all."""
     connection.execute("BEGIN IMMEDIATE")
-    for model in TABLES:
-        table = table_of(model)
-        connection.execute(str(CreateTable(table).compile(dialect=_DIALECT)))
-        for index in sorted(table.indexes, key=lambda each: str(each.name)):
-            connection.execute(str(CreateIndex(index).compile(dialect=_DIALECT)))
+    for statement in definitions(_DIALECT):
+        connection.execute(statement)
     connection.execute(
         "INSERT INTO log (log_id, schema_version, fingerprint_key_id) VALUES (?, ?, ?)",
         (os.urandom(16), SCHEMA_VERSION, fingerprint_key_id),

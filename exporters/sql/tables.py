@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from sqlalchemy import BigInteger, Column, Computed, Index, Integer, LargeBinary, Table, Text, text
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlmodel import Field, SQLModel
 
 from .body import FromBody
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy.sql.compiler import DDLCompiler
 
 SCHEMA_VERSION = 2
@@ -140,3 +143,17 @@ TABLES: tuple[type[SQLModel], ...] = (EntryRow, LogRow, CursorRow, CheckpointRow
 def table_of(model: type[SQLModel]) -> Table:
     """Return the SQLAlchemy table behind a SQLModel class."""
     return cast("Table", model.__table__)  # type: ignore[attr-defined]
+
+
+def computed_columns() -> list[tuple[str, FromBody]]:
+    """Return the columns that the database makes from the body, each with what it reads there."""
+    columns = table_of(EntryRow).columns
+    return [(each.name, cast("FromBody", each.computed.sqltext)) for each in columns if each.computed is not None]
+
+
+def definitions(dialect: Any) -> Iterator[str]:
+    """Yield the statements that make the tables of a new log, and their indexes."""
+    for table in map(table_of, TABLES):
+        yield str(CreateTable(table).compile(dialect=dialect))
+        for index in sorted(table.indexes, key=lambda each: str(each.name)):
+            yield str(CreateIndex(index).compile(dialect=dialect))
