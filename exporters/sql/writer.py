@@ -65,7 +65,7 @@ class Writer:
         ``until`` (``time.monotonic``), or that of ``pending``, in place of the deadline. Raises ``AuditUnavailable``
         (nothing was written), ``AuditTimeout`` (unknown), ``EventConflict``, ``LogClosed``.
         """
-        pending.until = until or pending.until or time.monotonic() + self._deadline
+        pending.until = until or pending.until or self._until()
         self._waiting.append(pending)
         try:
             while not pending.done:
@@ -105,7 +105,7 @@ class Writer:
         What was not written may be given again as it is: an entry that did arrive is not written twice. ``until``
         (``time.monotonic``) in place of the deadline.
         """
-        until = until or time.monotonic() + self._deadline
+        until = until or self._until()
         if not self._take_lead(until):
             return _fail(batch, self._busy())
         try:
@@ -207,7 +207,7 @@ class Writer:
 
     def flush(self, seconds: float | None = None) -> None:
         """Return when everything appended before is committed. Raises ``AuditTimeout`` after so many ``seconds``."""
-        if not self._take_lead(time.monotonic() + (self._deadline if seconds is None else seconds)):
+        if not self._take_lead(self._until(seconds)):
             raise AuditTimeout("the deadline passed while another thread was committing")
         self._give_lead()
 
@@ -244,19 +244,19 @@ class Writer:
         with self._led(until):
             self._store.save_checkpoint(checkpoint, until)
 
-    def _until(self, deadline: float | None) -> float:
+    def _until(self, deadline: float | None = None) -> float:
         return time.monotonic() + (self._deadline if deadline is None else deadline)
 
     def prune(self, pending: Pending, first: int, last: int, count: int) -> None:
         """Remove ``count`` bodies from ``first`` to ``last``, and commit ``pending``, which tells of it, with that."""
-        until = time.monotonic() + self._deadline
-        with self._led():
+        until = self._until()
+        with self._led(until):
             self._store.prune(pending, first, last, count, until)
 
     def purge(self) -> bool:
         """Remove what still stands of pruned bodies beside the table. False if somebody reads it: try again."""
-        until = time.monotonic() + self._deadline
-        with self._led():
+        until = self._until()
+        with self._led(until):
             return self._store.purge(until)
 
     def adopt_key(self, fingerprint_key_id: str) -> None:
@@ -267,7 +267,7 @@ class Writer:
     @contextmanager
     def _led(self, until: float | None = None) -> Generator[None]:
         """Have the store to oneself. Raises ``AuditUnavailable`` at the deadline, and ``LogClosed``."""
-        if not self._take_lead(time.monotonic() + self._deadline if until is None else until):
+        if not self._take_lead(self._until() if until is None else until):
             raise self._busy()
         try:
             self._require_open()
@@ -279,7 +279,7 @@ class Writer:
         """Close. Later appends raise ``LogClosed``. A commit that takes longer than the deadline ends by itself."""
         self._closed = True
         try:
-            if self._take_lead(time.monotonic() + (self._deadline if seconds is None else seconds)):
+            if self._take_lead(self._until(seconds)):
                 self._give_lead()
         except AuditUnavailable:  # in the middle of a commit of this very thread, which closes when it is through
             return
