@@ -8,13 +8,12 @@ as it would have without this, within five seconds.
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from counterfoil.exporters.diagnostics import diagnostics
+from counterfoil.exporters.diagnostics import diagnostics, say
 from counterfoil.schemas import CounterfoilError
 
 from .lifetime import after_this_call, leave_all, open_logs
@@ -99,10 +98,7 @@ def _leave_all() -> None:
     try:
         leave_all(last=True)
     except CounterfoilError as error:
-        try:
-            print(f"counterfoil: {error}", file=sys.stderr, flush=True)  # noqa: T201 -- accepted entries are lost
-        except (OSError, ValueError, RuntimeError, AttributeError):
-            return
+        say(str(error))  # accepted entries are lost
 
 
 def _flush_all() -> None:

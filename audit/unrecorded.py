@@ -13,13 +13,12 @@ The rules, each with what it stops:
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeGuard
 
-from counterfoil.exporters.diagnostics import diagnostics
+from counterfoil.exporters.diagnostics import diagnostics, say
 from counterfoil.schemas import AuditTimeout, ConfigurationError, CounterfoilError, LogClosed, StoreError
 
 from .log_life import Loss
@@ -93,7 +92,7 @@ class Unrecorded:
                 self._add(Loss(number, number, error.code))
             calls = self._due()
         if calls:
-            _say(f"{_calls(calls)} went on without a record: {error}")
+            say(f"{_calls(calls)} went on without a record: {error}")
 
     def _due(self) -> int:
         """Return how many calls stderr is to be told of now, if that is due."""
@@ -114,7 +113,7 @@ class Unrecorded:
     def note(self, error: StoreError) -> None:
         """Say at once that something else did not happen, which no call waited for: opening, or the end of a queue."""
         self.fault = error.code
-        _say(f"going on without a record: {error}")
+        say(f"going on without a record: {error}")
 
     def health(self, waiting: int) -> Health:
         """Return how the log does."""
@@ -126,7 +125,7 @@ class Unrecorded:
             with self._counting:
                 calls, self._in_outage, self._since_said = self._in_outage, 0, 0
                 self.fault, self._said = None, float("-inf")
-            _say(f"the store takes entries again; {_calls(calls)} went on without a record")
+            say(f"the store takes entries again; {_calls(calls)} went on without a record")
 
     def settle(
         self,
@@ -168,16 +167,8 @@ class Unrecorded:
     def leave(self) -> None:
         """Say at the end what no entry tells of."""
         if self.untold:
-            _say(f"the log was closed; {_calls(self.untold)} went on without a record, and no entry tells of it")
+            say(f"the log was closed; {_calls(self.untold)} went on without a record, and no entry tells of it")
 
 
 def _calls(count: int) -> str:
     return "1 call" if count == 1 else f"{count:,} calls"
-
-
-def _say(sentence: str) -> None:
-    """Say it on stderr, whatever ``COUNTERFOIL_LOG`` is: this is what was asked for in place of an exception."""
-    try:
-        print(f"counterfoil: {sentence}", file=sys.stderr, flush=True)  # noqa: T201 -- on purpose
-    except (OSError, ValueError, RuntimeError, AttributeError):  # closed, none, or interrupted in the middle of a print
-        return

@@ -35,3 +35,11 @@ def diagnostics() -> FilteringBoundLogger:
         cache_logger_on_first_use=True,
     )
     return cast("FilteringBoundLogger", logger)
+
+
+def say(sentence: str) -> None:
+    """Say it on stderr, whatever ``COUNTERFOIL_LOG`` is: a loss for which no exception can be raised."""
+    try:
+        print(f"counterfoil: {sentence}", file=sys.stderr, flush=True)  # noqa: T201 -- on purpose
+    except (OSError, ValueError, RuntimeError, AttributeError):  # closed, none, or interrupted in the middle of a print
+        return
