@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from counterfoil.schemas.entry import GENESIS
 
 from .facts import members
+from .merkle import HASH_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Row: TypeAlias = tuple[int, bytes | None, bytes, bytes]
 """``(seq, body, leaf_hash, chain_hash)`` as stored; the body is None where it was pruned."""
-
-HASH_SIZE: Final = 32
 
 
 class Chain:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from counterfoil.schemas import InvalidNote, WitnessRefused
 
@@ -15,8 +15,7 @@ from .note import Checkpoint, origin_of, parse_checkpoint
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-Row: TypeAlias = "tuple[int, bytes | None, bytes, bytes]"
-"""``seq``, ``body``, ``leaf_hash``, ``chain_hash``."""
+    from .chain import Row
 
 _PART: Final = 2000
 

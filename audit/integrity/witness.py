@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from counterfoil.schemas import ConfigurationError, InvalidNote
 
+from .merkle import HASH_SIZE
 from .note import origin_of, parse_checkpoints
 from .verdict import State, Verdict
 
@@ -40,7 +41,6 @@ MAX_LINE: Final = 32 * 1024 * 1024
 _HASH: Final = re.compile("[0-9a-f]{64}")
 _ID: Final = re.compile("[0-9a-f]{32}")
 _SEQ: Final = re.compile("0|[1-9][0-9]{0,18}")
-_HASH_SIZE: Final = 32
 _SEQ_SPAN, _HASH_SPAN, _ID_SPAN = "counterfoil.entry.seq", "counterfoil.entry.chain_hash", "counterfoil.log.id"
 
 _ADVICE: Final = (
@@ -106,14 +106,14 @@ class Witnesses:
         while at < len(left) and left[at] <= last:
             seq, at = left[at], at + 1
             said = self._heads[seq]
-            if rows[seq - first][3] != said[:_HASH_SIZE]:
+            if rows[seq - first][3] != said[:HASH_SIZE]:
                 self._fail(seq, f"entry {seq:,} is not the one that {self._where(said)} saw")
         self._at = at
 
     def check_root(self, size: int, root: bytes) -> None:
         """Compare the root over the first ``size`` entries with the one that was seen."""
         said = self._roots[size]
-        if root != said[:_HASH_SIZE]:
+        if root != said[:HASH_SIZE]:
             self._fail(size, f"the first {size:,} entries are not those that {self._where(said)} saw")
 
     def verdict(self, entries: int) -> Verdict:
@@ -170,11 +170,11 @@ class Witnesses:
         self._here += 1
         now = value + len(self._files).to_bytes(2, "big") + min(line, 2**32 - 1).to_bytes(4, "big")
         before = said.setdefault(seq, now)
-        if before[:_HASH_SIZE] != value:
+        if before[:HASH_SIZE] != value:
             self._fail(seq, f"{self._where(before)} and {self._where(now)} saw different entries up to {seq:,}")
 
     def _where(self, said: bytes) -> str:
-        place = said[_HASH_SIZE:]
+        place = said[HASH_SIZE:]
         return f"{self._files[int.from_bytes(place[:2], 'big') - 1]}, line {int.from_bytes(place[2:], 'big')},"
 
     def _fail(self, seq: int, words: str) -> None:
