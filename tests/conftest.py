@@ -9,22 +9,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from frame import choose
 
 from counterfoil.schemas import FingerprintKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from frame import Scale
+
     from bench.postgres_server import PostgresServer
     from counterfoil.audit import AuditLog
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of the fault tests (tests/faults): pytest takes options from here only."""
-    group = parser.getgroup("faults")
-    group.addoption("--full", action="store_true", help="inject as many faults as docs/reliability.md says")
-    group.addoption("--table", metavar="FILE", help="write what the fault tests came to into this page")
+    """Add the options of the tests that count (tests/faults, tests/fuzz): pytest takes options from here only."""
+    group = parser.getgroup("faults and fuzz")
+    group.addoption("--full", action="store_true", help="as much as docs/reliability.md and docs/redaction.md say")
+    group.addoption("--table", metavar="FILE", help="write what these tests came to into this page")
     group.addoption("--soak-minutes", type=float, help="how long to soak; without it 60 in a full run, else 6 s")
+
+
+@pytest.fixture(scope="session")
+def full(pytestconfig: pytest.Config) -> bool:
+    """Whether this is the full run."""
+    return bool(pytestconfig.getoption("--full"))
+
+
+@pytest.fixture(scope="session")
+def scale(pytestconfig: pytest.Config) -> Scale:
+    """Give the choice between the number of a bounded run and that of the full one."""
+    return choose(pytestconfig)
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from conftest import Scale, Tally
+    from conftest import Tally
+    from frame import Scale
 
 pytestmark = pytest.mark.faults
 

@@ -13,7 +13,8 @@ from counterfoil.audit import AuditLog
 from counterfoil.schemas import FingerprintKey
 
 if TYPE_CHECKING:
-    from conftest import Compare, Scale, Tally, Writers, Written
+    from conftest import Compare, Tally, Writers, Written
+    from frame import Scale
 
 pytestmark = pytest.mark.faults
 

@@ -27,7 +27,8 @@ from counterfoil.schemas import CounterfoilError, FingerprintKey
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from conftest import Scale, Tally
+    from conftest import Tally
+    from frame import Scale
 
 pytestmark = pytest.mark.faults
 

@@ -33,7 +33,8 @@ from counterfoil.schemas import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from conftest import Scale, Tally
+    from conftest import Tally
+    from frame import Scale
 
 pytestmark = pytest.mark.faults
 

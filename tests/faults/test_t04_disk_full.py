@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Scale, Tally
+    from conftest import Tally
     from disks import Disks, Recorders
+    from frame import Scale
 
 pytestmark = pytest.mark.faults
 

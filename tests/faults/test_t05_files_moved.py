@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Scale, Tally
+    from conftest import Tally
     from disks import Call, Disks
+    from frame import Scale
 
 pytestmark = pytest.mark.faults
 

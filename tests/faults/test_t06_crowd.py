@@ -11,7 +11,8 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Compare, Scale, Tally, Writers, Written
+    from conftest import Compare, Tally, Writers, Written
+    from frame import Scale
 
 pytestmark = pytest.mark.faults
 

@@ -21,7 +21,8 @@ from counterfoil.schemas import Action, CredentialUse, FingerprintKey, Resource,
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from conftest import Compare, Scale, Tally, Writers, Written
+    from conftest import Compare, Tally, Writers, Written
+    from frame import Scale
 
     from bench.postgres_server import PostgresServer
 

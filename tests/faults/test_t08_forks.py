@@ -18,7 +18,8 @@ from counterfoil.exporters.filter import Filter
 from counterfoil.schemas import CredentialUse
 
 if TYPE_CHECKING:
-    from conftest import Scale, Tally
+    from conftest import Tally
+    from frame import Scale
 
 pytestmark = pytest.mark.faults
 

@@ -32,7 +32,8 @@ from counterfoil.schemas import Action, CredentialUse, ExportFailed, Resource, T
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from conftest import Scale, Tally
+    from conftest import Tally
+    from frame import Scale
 
 pytestmark = pytest.mark.faults
 

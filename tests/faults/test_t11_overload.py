@@ -27,7 +27,8 @@ from counterfoil.schemas import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Scale, Tally
+    from conftest import Tally
+    from frame import Scale
 
     from counterfoil.schemas import Entry
 

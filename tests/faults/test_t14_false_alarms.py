@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from conftest import Scale, Tally, Writers
+    from conftest import Tally, Writers
+    from frame import Scale
 
     from counterfoil.audit.integrity import Verification
     from counterfoil.audit.integrity.chain import Row

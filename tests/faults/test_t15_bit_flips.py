@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from pathlib import Path
 
-    from conftest import Scale, Tally
+    from conftest import Tally
+    from frame import Scale
 
     from counterfoil.audit.integrity.chain import Row
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from conftest import Crowd, Scale, Tally, Writers
+    from conftest import Crowd, Tally, Writers
+    from frame import Scale
 
     from counterfoil.audit.integrity import Verification
     from counterfoil.schemas import Receipt
