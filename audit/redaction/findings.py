@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from counterfoil.schemas.values import Hostile
 
-from .patterns import PATTERNS, Pattern
+from .pattern import Pattern
+from .patterns import PATTERNS
 from .plan import Field
 from .receipt import BARE, Path, Receipt, marker, receipt
 from .search import suspects, without_secrets

@@ -13,7 +13,8 @@ import re
 from bisect import bisect_left
 from typing import TYPE_CHECKING, TypeAlias
 
-from .patterns import PATTERNS, Pattern
+from .pattern import Pattern
+from .patterns import PATTERNS
 from .receipt import BARE, is_spent, marker
 
 if TYPE_CHECKING:

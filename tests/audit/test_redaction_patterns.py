@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counterfoil.audit.redaction.patterns import PATTERNS, Pattern
+from counterfoil.audit.redaction.pattern import Pattern
+from counterfoil.audit.redaction.patterns import PATTERNS
 from counterfoil.audit.redaction.search import suspects, without_secrets
 
 by_rule = pytest.mark.parametrize("pattern", PATTERNS, ids=[pattern.rule for pattern in PATTERNS])

@@ -1,0 +1,52 @@
+"""One row of the table of patterns, and the words to write one with."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One row of the table."""
+
+    rule: str
+    """Its id, as receipts and markers show it."""
+    regex: re.Pattern[str]
+    """Its last group is the secret, or else the whole match."""
+    keywords: tuple[str, ...]
+    """In lower case. A text that holds none of them is not searched."""
+    example: str
+    """A text with an invented secret."""
+    long: bool
+    """Whether every match has at least 16 characters, none of them white space."""
+
+
+def long_pattern(rule: str, expression: str, keywords: str, example: str) -> Pattern:
+    """Return a row whose matches are all of 16 characters or more. ``keywords`` are separated by spaces."""
+    return Pattern(rule, re.compile(expression, re.ASCII), tuple(keywords.split()), example, long=True)
+
+
+def pattern(rule: str, expression: str, keywords: tuple[str, ...], example: str) -> Pattern:
+    """Return a row whose matches may be short, or hold white space."""
+    return Pattern(rule, re.compile(expression, re.ASCII), keywords, example, long=False)
+
+
+def any_of(names: Iterable[str], joint: str = "[_-]?") -> str:
+    """Return an expression for any of the names, the longer ones first. A tree by letters: many names cost as few."""
+    tails: dict[str, list[str]] = {}
+    for name in sorted(names, reverse=True):
+        tails.setdefault(name[:1], []).append(name[1:])
+    branches = [
+        (joint if head == "_" else head) + (any_of(rest, joint) if any(rest) else "") for head, rest in tails.items()
+    ]
+    return branches[0] if len(branches) == 1 else f"(?:{'|'.join(branches)})"
+
+
+def fake(length: int) -> str:
+    """Return so many characters of an invented secret."""
+    return ("Example0" * (length // 8 + 1))[:length]
