@@ -9,11 +9,19 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeVar
 
 from pydantic_core import from_json
 
-from counterfoil.schemas import Event, EventTooLarge, InvalidEvent, canonical_bytes
+from counterfoil.schemas import (
+    CounterfoilError,
+    Event,
+    EventTooLarge,
+    InvalidEvent,
+    SealingFailed,
+    canonical_bytes,
+)
 from counterfoil.schemas.entry import LOG_MEMBERS, MAX_BODY, check_size, sealed_bytes
 from counterfoil.schemas.events import EVENT_TYPES, identified, stated, stated_json
 from counterfoil.schemas.values import rfc3339
@@ -21,12 +29,16 @@ from counterfoil.schemas.values import rfc3339
 from .scope import current_inbound, current_scope, current_trace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from uuid import UUID
 
     from pydantic import JsonValue
 
     from .redaction import Redactor
     from .redaction.receipt import Receipt
+
+_Given = ParamSpec("_Given")
+_Made = TypeVar("_Made")
 
 _RECORDABLE = frozenset(EVENT_TYPES.values())
 
@@ -63,6 +75,22 @@ class Redacted(NamedTuple):
     """Whether the members stand in canonical order already."""
 
 
+def _fenced(make: Callable[_Given, _Made]) -> Callable[_Given, _Made]:
+    """Let nothing out but errors of ours: until a body is sealed, any other may quote what is not redacted yet."""
+
+    @wraps(make)
+    def fenced(*given: _Given.args, **named: _Given.kwargs) -> _Made:
+        try:
+            return make(*given, **named)
+        except CounterfoilError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- a redactor of the caller's own may raise anything
+            kind = type(error).__name__
+        raise SealingFailed(kind)  # outside the handler: a chained error would carry the value along
+
+    return fenced
+
+
 def body_of(event: Event) -> dict[str, Any]:
     """Return the event in JSON form, with what surrounds it where the caller did not say so itself.
 
@@ -75,8 +103,9 @@ def body_of(event: Event) -> dict[str, Any]:
     return _surrounded(body, *_surroundings(event))
 
 
+@_fenced
 def redacted(event: Event, redactor: Redactor) -> Redacted:
-    """Return the body of the event without secrets. Raises ``InvalidEvent`` and ``EventTooLarge``."""
+    """Return the body of the event without secrets. Raises ``InvalidEvent``, ``EventTooLarge``, ``SealingFailed``."""
     _check_type(event)
     context, parts = _surroundings(event)
     read = redactor.read(event, _copied(context), _copied(parts))
@@ -86,12 +115,14 @@ def redacted(event: Event, redactor: Redactor) -> Redacted:
     return Redacted(body, redactor.event(body), ordered=False)
 
 
+@_fenced
 def taken_redacted(taken: Taken, redactor: Redactor) -> Redacted:
     """Return what ``redacted`` would have returned when the event was taken."""
     body = body_of_taken(taken)
     return Redacted(body, redactor.event(body), ordered=False)
 
 
+@_fenced
 def sealed(found: Redacted, producer: dict[str, Any], recorded_at: datetime) -> bytes:
     """Add what the log says itself, and return the canonical form. Raises ``OutOfDomain`` and ``EventTooLarge``."""
     context = found.body["context"] | {
@@ -104,6 +135,7 @@ def sealed(found: Redacted, producer: dict[str, Any], recorded_at: datetime) -> 
     return sealed_bytes(found.body, ordered=found.ordered)
 
 
+@_fenced
 def take(event: Event) -> Taken:
     """Copy the event and what surrounds it, to be sealed later. Raises ``InputError`` for what would be refused then.
 

@@ -8,6 +8,7 @@
     │   ├── InvalidDigest         a raw value stands where a fingerprint, thumbprint or digest belongs
     │   ├── OutOfDomain           a value has no exact, portable JSON form (NaN, NUL, too deep …)
     │   ├── EventTooLarge         the event is over the limit
+    │   ├── SealingFailed         something raised while the entry was made, such as a redactor of the caller's own
     │   ├── EventConflict         the event_id is taken by an event with other content
     │   ├── EntryRefused          the database has a rule that this entry breaks
     │   ├── InvalidRequest        a raw HTTP request cannot be read
@@ -113,6 +114,19 @@ class EventTooLarge(InputError):
 
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(f"the event is {size:,} bytes long; the limit is {limit:,}")
+
+
+class SealingFailed(InputError):
+    """Something raised while the entry was made: a redactor of the caller's own, an object without a JSON form.
+
+    The sentence names the type of that error alone. Its text may quote what is not redacted yet, so it is not kept.
+    """
+
+    code = "sealing_failed"
+    advice = "Try the redactor of the log, if it is your own, and the attributes of the event, each by itself."
+
+    def __init__(self, error_type: str) -> None:
+        super().__init__(f"the entry could not be made ({error_type}); nothing was written")
 
 
 class EventConflict(InputError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,12 +12,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from counterfoil.audit import AuditLog
+from counterfoil.audit.redaction import Redactor
 from counterfoil.audit.sealing import OVERHEAD, body_of, body_of_taken, take
-from counterfoil.schemas import Context, EventTooLarge, InvalidEvent, LogChange, LogEvent, OutOfDomain
+from counterfoil.schemas import (
+    Context,
+    EventTooLarge,
+    FingerprintKey,
+    InvalidEvent,
+    LogChange,
+    LogEvent,
+    OutOfDomain,
+    SealingFailed,
+)
 from counterfoil.schemas.entry import MAX_BODY, canonical_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from conftest import MakeUse
+
+    from counterfoil.audit.queued import Delivery
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -75,3 +92,44 @@ def test_the_limit_is_that_of_a_body(a_use: MakeUse) -> None:
         take(a_use(context=Context.model_validate({"attributes": both})))
     with AuditLog.scope(attributes=both), pytest.raises(EventTooLarge):
         take(a_use())
+
+
+class _Quoting(Redactor):
+    """A caller's own redactor, which fails and quotes the event."""
+
+    def event(self, body: dict[str, Any]) -> Any:
+        if body["kind"] == "log":
+            return []
+        raise RuntimeError(json.dumps(body))
+
+
+class _Talkative:
+    """An object that no JSON can hold, and that tells a secret however it is looked at."""
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret
+
+    def __repr__(self) -> str:
+        raise ValueError(self._secret)
+
+
+@pytest.mark.parametrize("delivery", ["durable", "queued"])
+def test_what_fails_on_the_way_is_not_quoted(  # noqa: PLR0913, PLR0917 -- one argument a fixture
+    delivery: Delivery, address: Path, key: FingerprintKey, a_use: MakeUse, secret: str, leaks: Callable[..., list[str]]
+) -> None:
+    """An error of a caller's own redactor, or of an object without a JSON form, becomes one of ours, by its type."""
+    unserialisable = a_use(context=Context(attributes={"note": secret}))
+    attributes: dict[str, Any] = unserialisable.context.attributes
+    attributes["note"] = _Talkative(secret)
+    with (
+        AuditLog.open(address, fingerprint_key=key, redactor=_Quoting()) as failing,
+        AuditLog.open(address, fingerprint_key=key, delivery=delivery) as log,
+    ):
+        for recording, event in (failing, a_use(secret)), (log, unserialisable):
+            with pytest.raises(SealingFailed, match=r"could not be made \(\w+Error\)") as raised:
+                recording.record(event)
+            error = raised.value
+            assert error.__cause__ is error.__context__ is None
+            told = (str(error), repr(vars(error)), pickle.dumps(error), *traceback.format_exception(error))
+            assert leaks(secret, *told, address.parent) == []
+        assert log.record(a_use()).event_id
