@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from counterfoil.schemas.values import Hostile
 
-from .pattern import Pattern
+from .nested import DEEPEST, is_json, pieces_of, without_values
 from .patterns import PATTERNS
 from .plan import Field
 from .receipt import BARE, Path, Receipt, marker, receipt
@@ -17,16 +17,24 @@ from .search import suspects, without_secrets
 from .uri import structure
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
+
+    from .pattern import Pattern
+
+_ROUNDS = 4
 
 
 class Findings:
-    """Collects while a value is walked through. ``keep_query`` names the parameters that may stay in URIs."""
+    """Collects while a value is walked through. ``keep_query`` names the parameters that may stay in URIs.
 
-    def __init__(self, keep_query: Collection[str] = ()) -> None:
+    ``level`` counts the strings around this one, each of which is written inside another.
+    """
+
+    def __init__(self, keep_query: Collection[str] = (), level: int = 0) -> None:
         self.receipts: list[Receipt] = []
         self.waiting: list[tuple[Any, Any, Path, Field]] = []
         self._keep_query = keep_query
+        self._level = level
         self._structured: tuple[str, tuple[str, list[tuple[str, int]]]] = "", ("", [])
 
     def removed(self, path: Path, rule: str, length: int) -> None:
@@ -54,19 +62,52 @@ class Findings:
             into[key] = self._searched(into[key], applying, path, field)
         return self.receipts
 
-    def _searched(self, text: str, patterns: list[Pattern], path: Path, field: Field) -> str:
-        is_uri = field.hostile is Hostile.URI
+    def _searched(self, text: str, patterns: Sequence[Pattern], path: Path, field: Field) -> str:
+        before, is_uri = len(self.receipts), field.hostile is Hostile.URI
         try:
-            found, removed = without_secrets(text, patterns, _bare if is_uri else marker)
-        except Exception:  # noqa: BLE001 -- whatever went wrong, the text may hold a secret
-            found, removed = marker("error"), [("error", len(text))]
-        for rule, length in removed:
-            self.removed(path, rule, length)
-        if not removed:
+            found = self._without(text, patterns, path, field)
+        except Exception as error:  # noqa: BLE001 -- whatever went wrong, the text may hold a secret
+            rule = "depth" if isinstance(error, RecursionError) else "error"
+            del self.receipts[before:]
+            self.removed(path, rule, len(text))
+            found = marker(rule)
+        if len(self.receipts) == before:
             return text
         found = self.fitted(found, path, field)
         # Without its secrets, what was hardly a URI can be one.
         return self.without_values(found, path, field) if is_uri else found
+
+    def _without(self, text: str, patterns: Sequence[Pattern], path: Path, field: Field) -> str:
+        """Remove by position what is written inside, then by pattern, by turns, as one can uncover the other."""
+        is_uri = field.hostile is Hostile.URI
+        hide = _bare if is_uri else marker
+        for _ in range(_ROUNDS):
+            text, whole = (text, False) if is_uri else self._without_nested(text, path)
+            if whole:
+                return text
+            text, removed = without_secrets(text, patterns, hide)
+            for rule, length in removed:
+                self.removed(path, rule, length)
+            if not removed:
+                return text
+            patterns = [row for row in suspects([text]).get(0, ()) if row.rule not in field.keeping]
+        self.removed(path, "entangled", len(text))
+        return hide("entangled")
+
+    def _without_nested(self, text: str, path: Path) -> tuple[str, bool]:
+        """Redact what is written inside the text. Tells whether that was all."""
+        pieces = pieces_of(text)
+        if not pieces:
+            return text, False
+        whole = is_json(text, pieces)
+        if self._level < DEEPEST:
+            inner = Findings(self._keep_query, self._level + 1)
+            text = without_values(text, pieces, path, inner)
+            self.receipts += inner.receipts
+        elif any(isinstance(piece.value, dict | list) for piece in pieces):
+            self.removed(path, "depth", len(text))
+            return marker("depth"), True
+        return text, whole
 
     def fitted(self, text: str, path: Path, field: Field) -> str:
         """Markers can be longer than what they replace, and a field over its limit could not be read back."""

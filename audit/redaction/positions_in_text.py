@@ -29,28 +29,61 @@ _SCHEME = rf"(?:(?:{'|'.join(SCHEMES)})[ \t]+)?"
 _TO_QUOTE = r"""([^\r\n"'\\]*(?:\\[^rn][^\r\n"'\\]*)*)"""
 _TO_LINE_END = r"([^\r\n\\]*(?:\\[^rn][^\r\n\\]*)*)"
 
+_WRAPPED = r"(?:[A-Za-z_][A-Za-z0-9_.]{0,40}\((?:[a-z_]{1,20}=)?)?[bBfFrRuU]{0,2}"
+"""What can stand before a quote in a ``repr``: ``b'…'``, ``SecretStr('…')``, ``Secret(value='…')``."""
+
 _QUOTED = r"""\"([^"\\\r\n]*(?:\\.[^"\\\r\n]*)*)|'([^'\\\r\n]*(?:\\.[^'\\\r\n]*)*)"""
-_NUMBER = r"(-?[0-9]+(?:\.[0-9]+)?)(?=[\s,;}\]]|\Z)"
+_BRACKETED = r"(\[(?!redacted:)[^\]\r\n]*\]?|\{[^}\r\n]*\}?|\([^)\r\n]*\)?)"
+_NUMBER = r"(-?[0-9]+(?:\.[0-9]+)?)(?=[\s,;}\])]|\Z)"
+_BARE = r"(?![|>][+-]?[ \t]*[\r\n])([^\s&\"'<>\0]+)"
+_IS = r"""(?:["']\s{0,8}[:=]|\s{0,8}(?:=(?!=)|:(?=[ "'])))\s{0,8}"""
+_OPAQUE = r"""((?=[^0-9\s"']*[0-9])(?=[^A-Za-z\s"']*[A-Za-z])[A-Za-z0-9._~+/-]{16,}={0,2})(?![A-Za-z0-9._~+/:-])"""
 
 POSITIONS_IN_TEXT: Final = (
     pattern(
         "jwk_private",
-        r'"(?:d|p|q|dp|dq|qi|k)"\s*:\s*"([A-Za-z0-9_-]{16,})"',
-        ('"',),
+        r"""["'](?:d|p|q|dp|dq|qi|k)["']\s{0,8}:\s{0,8}["']([A-Za-z0-9_-]{16,})["']""",
+        ('"', "'"),
         f'{{"kty":"oct","k":"{fake(43)}"}}',
     ),
-    pattern("userinfo", r"://([^/\s@?#]{1,256})@", ("@",), f"postgresql://app:{fake(12)}@db.invalid/app"),
+    pattern(
+        "userinfo",
+        r"""://(?:([^/\s@?#"'<>]{1,256}(?:@[^/\s@?#"'<>]{1,256}){0,8})@|([^/\s@?#:"'<>]{1,64}:(?![0-9]{1,5}[/?#])[^\s@"'<>]{1,256})@)""",
+        ("@",),
+        f"postgresql://app:{fake(12)}@db.invalid/app",
+    ),
+    pattern(
+        "proxy",
+        r"""(?i)prox(?:y|ies)["']?\s{0,8}[:=]\s{0,8}["']?([^\s:/@"']{1,64}:[^\s/@"']{1,256})@""",
+        ("prox",),
+        f"HTTPS_PROXY=me:{fake(12)}@proxy.invalid:3128",
+    ),
+    pattern(
+        "netrc",
+        r"""(?i)\b(?:machine\s{1,8}\S{1,256}\s{1,8}|default\s{1,8}(?=login\s))(?:(?:login|account)\s{1,8}\S{1,256}\s{1,8}){0,2}"""
+        rf"""password\s{{1,8}}(?:{_QUOTED}|(\S+))""",
+        ("machine", "default"),
+        f"machine api.invalid login me password {fake(12)}",
+    ),
+    pattern(
+        "auth",
+        rf"""(?i)(?<![A-Za-z0-9])(?:_auth{_IS}["']?|["']auth["']\s{{0,8}}:\s{{0,8}}["'])([A-Za-z0-9+/]{{8,}}={{0,2}})"""
+        r"""|(?i:(?<![A-Za-z0-9])_?auth["']?\s{0,8}[:=]\s{0,8}[(\[]\s{0,8}["'][^"'\r\n]{0,256}["'],\s{0,8}["'])([^"'\r\n]+)""",
+        ("auth",),
+        f"//registry.invalid/:_auth={fake(16)}",
+    ),
     pattern(
         "header",
-        rf"""{_starting(_HEADERS)}(?<![A-Za-z0-9_-])(?:(?<=["']){any_of(_HEADERS, "-")}["']?[ \t]*[:=]"""
-        rf"""(?:[\s"']|\[(?!redacted:)){{0,8}}{_SCHEME}{_TO_QUOTE}"""
+        rf"""{_starting(_HEADERS)}(?<![A-Za-z0-9_-])(?:"""
+        rf"""(?<=["']){any_of(_HEADERS, "-")}["']?[ \t]*(?:[:=]|(?<=["']),(?=\s{{0,8}}[b"']))"""
+        rf"""(?:[\s"']|b["']|\[(?!redacted:)){{0,8}}{_SCHEME}{_TO_QUOTE}"""
         rf"""|(?<!["']){any_of(_HEADERS, "-")}[ \t]*[:=][ \t]*{_SCHEME}{_TO_LINE_END})""",
         ("authorization", "cookie", "-key", "token", "client-cert", "dpop", "session-id", "attestation"),
         f"Cookie: session={fake(12)}; theme=dark",
     ),
     pattern(
         "query_param",
-        rf"{_starting(_PARAMETERS)}(?:(?<=[?&#;])|(?<!\S)(?=[^\s&=]{{1,64}}=[^\s&]*&)|\A(?=\S*\Z))"
+        rf"{_starting(_PARAMETERS)}(?:(?<=[?&#;])|(?<![^\s\"'])(?=[^\s&=\"']{{1,64}}=[^\s&\"']*&)|\A(?=\S*\Z))"
         rf"{any_of(_PARAMETERS)}=([^&#\s\"'<>]+)",
         ("=",),
         f"https://client.invalid/cb?code={fake(12)}&page=1",
@@ -59,16 +92,22 @@ POSITIONS_IN_TEXT: Final = (
         "named_value",
         rf"{_starting(_NAMES | {'token'})}(?:(?<![A-Za-z0-9]){any_of(_NAMES)}|(?<=[A-Za-z0-9-][_-])token"
         rf"|(?-i:(?<=[a-z0-9]){any_of(_HUMPED_ENDINGS)}))"
-        r"""(?:["']\s{0,8}[:=]|\s{0,8}(?:=(?!=)|:(?=[ "'])))\s{0,8}"""
-        rf"(?:{_QUOTED}|{_NUMBER}|([^\s&\"'<>]+))",
+        rf"{_IS}(?:{_WRAPPED}(?:{_QUOTED})|{_NUMBER}|{_BRACKETED}|{_BARE})",
         ("=", ": ", '"', "'"),
         f'payload {{"user": "someone", "password": "{fake(12)}"}}',
     ),
     pattern(
+        "opaque_value",
+        rf"(?i)(?<![A-Za-z0-9_-])(?:tokens?|credentials?|bearer|sig(?:nature)?|assertion|nonce){_IS}(?:[bu]?[\"'])?{_OPAQUE}",
+        ("token", "cred", "bearer", "sig", "assertion", "nonce"),
+        f"KeyError: token='{fake(24)}'",
+    ),
+    pattern(
         "option",
         rf"(?i)(?<![A-Za-z0-9_-])(?:--(?:[a-z0-9]{{1,24}}-){{0,3}}{any_of(SECRET_MEMBERS | _ENDINGS)}"
-        rf"[ \t]+(?:{_QUOTED}|([^\s\"'-][^\s\"']*))|(?:-u +|--user[ =]+)[\"']?[^\s:\"']{{1,256}}:([^\s\"']+))",
-        ("--", "-u "),
+        rf"[ \t]+(?:{_QUOTED}|([^\s\"'-][^\s\"']*))|(?:-u +|--(?:proxy-)?user[ =]+)[\"']?[^\s:\"']{{1,256}}:([^\s\"']+)"
+        rf"|(?:-b +|--cookie[ =]+)(?:{_QUOTED}|([^\s\"'=]+=[^\s\"']*)))",
+        ("--", "-u ", "-b "),
         f"deploy --token {fake(12)} --region south",
     ),
 )

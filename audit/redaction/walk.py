@@ -12,19 +12,17 @@ from __future__ import annotations
 
 import re
 from itertools import count, pairwise
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from counterfoil.schemas.domain import MAX_DEPTH
 
-from .plan import FREE_FORM
+from .plan import FREE_FORM, Field
 from .positions import COOKIE_ATTRIBUTES, SCHEMES, Position, contexts, looks_opaque, position_of
-from .receipt import Path, depth_of, is_marker, marker, member_of
+from .receipt import Path, Receipt, depth_of, is_marker, marker, member_of
 from .search import suspects, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-
-    from .findings import Findings
 
 _CREDENTIALS = re.compile(rf"(\s*(?:{'|'.join(SCHEMES)})\s+)(\S.*)", re.IGNORECASE | re.DOTALL)
 _OPTION = re.compile(r"--?([A-Za-z][A-Za-z0-9_-]{0,63})")
@@ -44,10 +42,25 @@ _Place = TypeVar("_Place", str, int)
 _Container = TypeVar("_Container", dict[str, Any], "Sequence[Any]")
 
 
+class Collector(Protocol):
+    """What collects the findings of a walk (``findings``)."""
+
+    waiting: list[tuple[Any, Any, Path, Field]]
+    """Strings to be searched by pattern: where each one is, its path, and how it is redacted."""
+
+    def removed(self, path: Path, rule: str, length: int) -> None:
+        """Leave the receipt of one value."""
+        ...
+
+    def search(self) -> list[Receipt]:
+        """Search what waits, and return all receipts."""
+        ...
+
+
 class Walk:
     """Copies free-form JSON without what stands where secrets stand."""
 
-    def __init__(self, findings: Findings) -> None:
+    def __init__(self, findings: Collector) -> None:
         self._findings = findings
 
     def put(self, into: Any, key: Any, value: Any, path: Path, rule: str | None = None) -> None:
@@ -67,6 +80,14 @@ class Walk:
         else:
             into[key] = self._hidden(rule, str(value), path)
 
+    def put_all(self, values: list[Any], names: Sequence[str | None], path: Path, *, form: bool) -> None:
+        """Redact values in place, as members of these names, or of a form. One without a name stands by itself."""
+        named = [(place, name, values[place]) for place, name in enumerate(names) if name]
+        rules = _rules(named, "form" if form else member_of(path)) if named else {}
+        for place, name in enumerate(names):
+            step = (path, marker("name") if _is_secret(name) else name) if name else path
+            self.put(values, place, values[place], step, rules.get(place))
+
     def _contained(
         self, copy: Callable[[_Container, Path, str | None], Any], value: _Container, path: Path, rule: str | None
     ) -> Any:
@@ -80,7 +101,7 @@ class Walk:
         if rule in _NOT_WITHIN_OBJECTS:
             rule = _NOT_WITHIN_OBJECTS[rule]
         plain = _plain.issuperset(members)
-        rules = {} if rule or plain else _rules(_named(members), path)
+        rules = {} if rule or plain else _rules(_named(members), member_of(path))
         shown = {} if plain else _shown_names(members)
         for name, value in members.items():
             new = shown.get(name, name)
@@ -100,7 +121,7 @@ class Walk:
 
     def _pairs(self, pairs: Sequence[tuple[str, Any]], path: Path) -> list[Any]:
         copy: list[Any] = [[None, None] for _ in pairs]
-        rules = _rules([(index, name, value) for index, (name, value) in enumerate(pairs)], path)
+        rules = _rules([(index, name, value) for index, (name, value) in enumerate(pairs)], member_of(path))
         for index, (name, value) in enumerate(pairs):
             step = path, index
             if depth_of(step) < MAX_DEPTH:
@@ -146,12 +167,12 @@ def _named(members: dict[str, Any]) -> list[tuple[str, str, Any]]:
     ]
 
 
-def _rules(named: list[tuple[_Place, str, Any]], path: Path) -> dict[_Place, str]:
+def _rules(named: list[tuple[_Place, str, Any]], within: str) -> dict[_Place, str]:
     """Return the rule that removes the value at each place, for those places where one does."""
     found = [(place, position, value) for place, name, value in named if (position := _position(name))]
     if not found:
         return {}
-    around = contexts([name for _, name, _ in named], member_of(path))
+    around = contexts([name for _, name, _ in named], within)
     return {place: rule for place, position, value in found if (rule := _rule(position, around, value))}
 
 

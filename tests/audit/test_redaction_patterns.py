@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from counterfoil.audit.redaction.pattern import Pattern
@@ -58,7 +58,7 @@ def test_the_pattern_names_what_it_alone_finds(pattern: Pattern) -> None:
 
 
 @given(st.data())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @by_rule
 def test_whatever_an_expression_matches_passes_its_gate(pattern: Pattern, data: st.DataObject) -> None:
     """No match is without a keyword, and one of a ``long`` pattern is the long word that the gate looks for."""

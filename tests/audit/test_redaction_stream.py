@@ -55,8 +55,8 @@ def test_what_begins_like_a_document_and_is_none_is_text() -> None:
 
 
 def test_as_text_json_is_text() -> None:
-    """``text_only`` leaves positions to the patterns."""
-    assert _redacted(b'{"kty":"oct","k":"x"}\n', text_only=True) == b'{"kty":"oct","k":"x"}\n'
+    """``text_only`` takes a line for a string, in which JSON is found all the same."""
+    assert _redacted(b'{"kty":"oct","k":"x"}\n', text_only=True) == b'{"kty":"oct","k":"[redacted:jwk]"}\n'
     assert _redacted(b'{\n"password": "x"\n}\n', text_only=True) == b'{\n"password": "[redacted:named_value]"\n}\n'
 
 
@@ -92,7 +92,7 @@ def test_a_repeated_member_does_not_slip_through() -> None:
 def test_bytes_that_are_not_utf8_survive() -> None:
     """Such a line is text, and keeps its bytes; a lone surrogate in JSON stays an escape."""
     assert _redacted(b"\xff\xfe " + KEY + b" \x80\n") == b"\xff\xfe [redacted:github] \x80\n"
-    assert _redacted(b'{"a": "\xff", "password": "x"}\n') == b'{"a": "\xff", "password": "[redacted:named_value]"}\n'
+    assert _redacted(b'{"a": "\xff", "password": "x"}\n') == b'{"a": "\xff", "password": "[redacted:member]"}\n'
     assert _redacted(b'{"a": "\\udc80", "password": "x"}') == b'{"a": "\\udc80", "password": "[redacted:member]"}'
 
 

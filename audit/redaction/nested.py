@@ -1,0 +1,203 @@
+"""What is written inside a string: JSON, a form, settings on lines. It is read, redacted by position, and written back.
+
+1. A text that is JSON is redacted as JSON and written anew. Of JSON with other text around it only the JSON is.
+2. A form is redacted as what it says once decoded, and so is a query by itself.
+3. Lines of ``NAME=value`` or ``name: value`` are settings: environments, ``.env``, ``.npmrc``, YAML, header blocks. A
+   value reaches to the end of its line.
+
+What has nothing to hide stays byte for byte. The strings inside are read alike, ``DEEPEST`` levels down; each level
+costs a few passes over its text at most, whatever the text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, cast
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
+
+from .walk import Walk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .receipt import Path
+    from .walk import Collector
+
+DEEPEST: Final = 6
+"""Levels of strings within strings. Any JSON deeper than that is replaced as a whole."""
+
+
+class Piece(NamedTuple):
+    """A part of a text that can be read."""
+
+    start: int
+    end: int
+    value: Any
+    """What it reads as."""
+    name: str | None = None
+    """The name beside it. Without one it is JSON, or a text in quotes."""
+    form: bool = False
+    """Whether it is percent-encoded."""
+    repeats: bool = False
+    """Whether a member is repeated in it, so that reading it has lost the others."""
+
+
+_MOST_PARTS = 16
+_MOST_PASSES = 4
+_PART = re.compile(r"""\{(?=\s*["}])|\[(?=\s*[\[{"])""")
+
+_FORM = re.compile(r"[^\s\0=&{}\"'<>]{1,128}=[^\s\0&]*(?:&[^\s\0=&]{0,128}(?:=[^\s\0&]*)?)*")
+_SAFE = "[]:/,@!*'()~-._$"
+"""What stands in forms as it is, besides letters and digits. Markers do."""
+
+_SETTING = re.compile(
+    r"""\s{0,64}(?:-\s{1,8})?(?:(?:export|set|setx|env|declare -x)\s{1,8})?["']?"""
+    r"""([A-Za-z_][\w.-]{0,127}|//[^\s=]{1,200}:_\w{1,30})["']?\s{0,32}(?:=(?!=)|:(?=\s|\Z))[ \t]{0,32}"""
+)
+_BETWEEN = re.compile(r"\s*(?:[#;!].*|\[[^\]]*\]\s*|-{3,}\s*|[{}(),\[\]]*\s*)", re.DOTALL)
+_MOST_OTHERS = 3
+"""Lines that say something else, beyond as many as there are settings."""
+_LINE = re.compile(r"[^\r\n\0]+")
+_QUOTED = re.compile(r"""(["'])(.*)\1[,;]?\s*""", re.DOTALL)
+_BLOCK = re.compile(r"[|>][+-]?[0-9]?\s*")
+
+
+def pieces_of(text: str) -> list[Piece]:
+    """Return what can be read of a text. Where nothing can, it is plain.
+
+    Raises ``RecursionError`` for JSON without a bottom.
+    """
+    return _json(text) or _form(text) or _settings(text) or list(_parts(text))
+
+
+def is_json(text: str, pieces: list[Piece]) -> bool:
+    """Whether the text is JSON and nothing else, so that all of it is in the pieces."""
+    return len(pieces) == 1 and pieces[0].name is None and pieces[0].end - pieces[0].start == len(text.strip())
+
+
+def without_values(text: str, pieces: list[Piece], path: Path, inner: Collector) -> str:
+    """Return the text with its pieces redacted. What was removed stands in ``inner``."""
+    walk, values = Walk(inner), [piece.value for piece in pieces]
+    walk.put_all(values, [piece.name for piece in pieces], path, form=any(piece.form for piece in pieces))
+    for piece in pieces:
+        if piece.repeats:
+            inner.removed(path, "repeated", piece.end - piece.start)
+    if not inner.search():
+        return text
+    written: list[str] = []
+    kept_to = 0
+    for piece, value in zip(pieces, values, strict=True):
+        if piece.repeats or value != piece.value:
+            written += text[kept_to : piece.start], _written(piece, text[piece.start : piece.end], value)
+            kept_to = piece.end
+    return "".join(written) + text[kept_to:]
+
+
+def _written(piece: Piece, before: str, value: Any) -> str:
+    if piece.form:
+        return quote_plus(value, _SAFE) if "+" in before and "%20" not in before else quote(value, _SAFE)
+    if piece.name is not None:
+        return cast("str", value)
+    spaced = '": ' in before or ", " in before
+    indent = 2 if "\n" in before else None
+    separators = ("," if indent or not spaced else ", ", ": " if indent or spaced else ":")
+    return json.dumps(value, indent=indent, separators=separators, ensure_ascii=before.isascii())
+
+
+def _json(text: str) -> list[Piece]:
+    content = text.strip()
+    if content[:1] not in {"{", "[", '"'} or content[-1] not in {"}", "]", '"'}:
+        return []
+    start = text.index(content[0])
+    try:
+        value, end, repeats = _decoded(text, start)
+    except ValueError:
+        return []
+    return [Piece(start, end, value, repeats=repeats)] if end == start + len(content) else []
+
+
+def _parts(text: str) -> Iterator[Piece]:
+    """Yield the JSON in a text. Gives up after a few attempts, so that no text can make it slow."""
+    at = spent = 0
+    for _ in range(_MOST_PARTS):
+        begins = _PART.search(text, at)
+        if begins is None or spent > _MOST_PASSES * len(text):
+            return
+        start, at = begins.span()
+        try:
+            value, end, repeats = _decoded(text, start)
+        except json.JSONDecodeError as error:
+            spent += error.pos - start
+        except ValueError:  # NaN, or digits without end
+            return
+        else:
+            yield Piece(start, end, value, repeats=repeats)
+            at = end
+
+
+def _decoded(text: str, start: int) -> tuple[Any, int, bool]:
+    """Return the JSON that begins here, where it ends, and whether a member is repeated in it."""
+    repeats = False
+
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal repeats
+        found = dict(pairs)
+        repeats = repeats or len(found) < len(pairs)
+        return found
+
+    decoder = json.JSONDecoder(object_pairs_hook=members, parse_constant=_refuse, parse_float=_finite)
+    value, end = decoder.raw_decode(text, start)
+    return value, end, repeats
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not isfinite(number):
+        raise ValueError("beyond the range of a float")
+    return number
+
+
+def _form(text: str) -> list[Piece]:
+    start = 1 if text[:1] in {"?", "#"} else 0
+    if "=" not in text or not _FORM.fullmatch(text, start):
+        return []
+    pieces: list[Piece] = []
+    for part in text[start:].split("&"):
+        name, equals, value = part.partition("=")
+        end = start + len(part)
+        if equals and value:
+            reads = unquote_plus(value) if "+" in value or "%" in value else value
+            pieces.append(Piece(end - len(value), end, reads, unquote(name), form=True))
+        start = end + 1
+    return pieces
+
+
+def _settings(text: str) -> list[Piece]:
+    pieces: list[Piece] = []
+    others, block, name = 0, -1, ""
+    for line in _LINE.finditer(text):
+        start, end = line.span()
+        indent = len(line[0]) - len(line[0].lstrip())
+        if indent > block >= 0:
+            pieces.append(Piece(start + indent, end, text[start + indent : end], name))
+            continue
+        found, block = _SETTING.match(text, start, end), -1
+        if found is None:
+            others += not _BETWEEN.fullmatch(text, start, end)
+            if others > len(pieces) + _MOST_OTHERS:
+                return []
+            continue
+        start, name = found.end(), found[1]
+        if _BLOCK.fullmatch(text, start, end):
+            block = indent
+        elif start < end:
+            quoted = _QUOTED.fullmatch(text, start, end)
+            start, end = quoted.span(2) if quoted else (start, end)
+            pieces.append(Piece(start, end, text[start:end], name))
+    return pieces if len(pieces) > 1 else []
