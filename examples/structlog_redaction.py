@@ -7,7 +7,7 @@ import secrets
 
 import structlog
 
-from counterfoil.audit.redaction.processor import RedactingProcessor
+from counterfoil.audit.guard.structlog import RedactingProcessor
 
 
 def main() -> None:
