@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -15,15 +16,31 @@ from .action import Action, Resource
 from .approval import Approval
 from .context import Context
 from .document import strictly
-from .errors import InvalidEvent
+from .errors import InvalidEvent, OutOfDomain
 from .part import Part
 from .proof import Binding, Proof
 from .refusal import problems_in
 from .signer import KeyCustody, SignerProcess
 from .terms import keep_unlisted_terms
 from .token import Token
-from .values import Count, Fingerprint, KeyedDigest, Name, SignedNote, Text, Thumbprint, Time, VerificationKey
+from .values import (
+    Count,
+    Fingerprint,
+    KeyedDigest,
+    Name,
+    SignedNote,
+    Text,
+    Thumbprint,
+    Time,
+    VerificationKey,
+    is_unicode,
+)
 from .vocabulary import ApprovalState, Change, Kind, Leaked, LeakPlace, LogChange, Requirement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+T = TypeVar("T")
 
 
 class CredentialUse(Part):
@@ -186,10 +203,11 @@ def stated(event: Event) -> dict[str, Any]:
     """Return what an event states, in JSON form: what is to be sealed, but for what the log adds.
 
     What nobody stated is left out, and reads back as the default that it has: unknown. Kind, ``event_id`` and observer
-    always stand there.
+    always stand there. Raises ``OutOfDomain``.
     """
     own = event.context
-    body = event.model_dump(mode="json", exclude_none=True, exclude_unset=True)
+    dump = partial(event.model_dump, mode="json", exclude_none=True, exclude_unset=True, warnings="error")
+    body: dict[str, Any] = _dumped(event, dump)
     return identified(body, event.kind.value, own.event_id, own.observer.value)
 
 
@@ -197,8 +215,35 @@ def stated_json(event: Event) -> bytes:
     """Return as JSON what ``stated`` returns, but for what ``identified`` adds.
 
     It is half the work. A number that is not finite, which only attributes changed afterwards can hold, becomes null.
+    Raises ``OutOfDomain``.
     """
-    return event.__pydantic_serializer__.to_json(event, exclude_none=True, exclude_unset=True)
+    dump = event.__pydantic_serializer__.to_json
+    return _dumped(event, partial(dump, event, exclude_none=True, exclude_unset=True, warnings="error"))
+
+
+def _dumped(event: Event, dump: Callable[[], T]) -> T:
+    """Return what ``dump`` returns. Raises ``OutOfDomain`` for what was changed, after it was validated, to no JSON.
+
+    Pydantic would write something of its own in its place, and quote it in a warning.
+    """
+    try:
+        _check_names(event.context.attributes)
+        return dump()
+    except (ValueError, RecursionError):
+        pass
+    raise OutOfDomain("", "a value was changed to one that has no JSON form")  # outside the handler: nothing is chained
+
+
+def _check_names(value: object) -> None:
+    if isinstance(value, dict):
+        for name, member in cast("dict[object, object]", value).items():
+            if not isinstance(name, str) or not is_unicode(name):
+                raise OutOfDomain("context.attributes", "a member's name was changed to one that has no JSON form")
+            if type(member) is not str:
+                _check_names(member)
+    elif isinstance(value, list | tuple):
+        for item in cast("Sequence[object]", value):
+            _check_names(item)
 
 
 def identified(body: dict[str, Any], kind: str, event_id: UUID, observer: str) -> dict[str, Any]:

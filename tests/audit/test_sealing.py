@@ -18,11 +18,11 @@ from counterfoil.schemas import (
     Context,
     EventTooLarge,
     FingerprintKey,
+    InputError,
     InvalidEvent,
     LogChange,
     LogEvent,
     OutOfDomain,
-    SealingFailed,
 )
 from counterfoil.schemas.entry import MAX_BODY, canonical_bytes
 
@@ -118,16 +118,22 @@ def test_what_fails_on_the_way_is_not_quoted(  # noqa: PLR0913, PLR0917 -- one a
     delivery: Delivery, address: Path, key: FingerprintKey, a_use: MakeUse, secret: str, leaks: Callable[..., list[str]]
 ) -> None:
     """An error of a caller's own redactor, or of an object without a JSON form, becomes one of ours, by its type."""
-    unserialisable = a_use(context=Context(attributes={"note": secret}))
-    attributes: dict[str, Any] = unserialisable.context.attributes
-    attributes["note"] = _Talkative(secret)
+    changed = a_use(context=Context(attributes={"note": secret}))
+    attributes: dict[str, Any] = changed.context.attributes
     with (
         AuditLog.open(address, fingerprint_key=key, redactor=_Quoting()) as failing,
         AuditLog.open(address, fingerprint_key=key, delivery=delivery) as log,
     ):
-        for recording, event in (failing, a_use(secret)), (log, unserialisable):
-            with pytest.raises(SealingFailed, match=r"could not be made \(\w+Error\)") as raised:
-                recording.record(event)
+        for recording, value, expected in (
+            (failing, secret, "the entry could not be made (RuntimeError); nothing was written"),
+            (log, _Talkative(secret), "event: a value was changed to one that has no JSON form"),
+            (log, secret.encode(), "event: a value was changed to one that has no JSON form"),
+            (log, {None: secret}, "context.attributes: a member's name was changed to one that has no JSON form"),
+        ):
+            attributes["note"] = value
+            with pytest.raises(InputError) as raised:
+                recording.record(changed)
+            assert str(raised.value) == expected
             error = raised.value
             assert error.__cause__ is error.__context__ is None
             told = (str(error), repr(vars(error)), pickle.dumps(error), *traceback.format_exception(error))
