@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from counterfoil.schemas.values import Hostile
 
+from .encoded import encoded_secrets, with_runs
 from .nested import DEEPEST, is_json, pieces_of, without_values
 from .patterns import PATTERNS
-from .plan import Field
+from .plan import TEXT, Field
 from .receipt import BARE, Path, Receipt, marker, receipt
 from .search import suspects, without_secrets
 from .uri import structure
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from .pattern import Pattern
 
@@ -56,6 +57,8 @@ class Findings:
             found = suspects([into[key] for into, key, _, _ in self.waiting])
         except Exception:  # noqa: BLE001 -- then each is searched for everything
             found = {place: [*PATTERNS] for place in range(len(self.waiting))}
+        for place in with_runs([into[key] for into, key, _, _ in self.waiting]):
+            found.setdefault(place, [])
         for place, patterns in found.items():
             into, key, path, field = self.waiting[place]
             applying = [pattern for pattern in patterns if pattern.rule not in field.keeping]
@@ -88,8 +91,10 @@ class Findings:
             text, removed = without_secrets(text, patterns, hide)
             for rule, length in removed:
                 self.removed(path, rule, length)
-            if not removed:
+            decoded = self._without_encoded(text, path, hide)
+            if not removed and decoded == text:
                 return text
+            text = decoded
             patterns = [row for row in suspects([text]).get(0, ()) if row.rule not in field.keeping]
         self.removed(path, "entangled", len(text))
         return hide("entangled")
@@ -108,6 +113,19 @@ class Findings:
             self.removed(path, "depth", len(text))
             return marker("depth"), True
         return text, whole
+
+    def _without_encoded(self, text: str, path: Path, hide: Callable[[str], str]) -> str:
+        """Remove what hides a secret in base64 or in hex."""
+        spans = list(encoded_secrets(text, self._hides)) if self._level < DEEPEST else []
+        for start, end in reversed(spans):
+            self.removed(path, "encoded", end - start)
+            text = f"{text[:start]}{hide('encoded')}{text[end:]}"
+        return text
+
+    def _hides(self, text: str) -> bool:
+        inner, holder = Findings(self._keep_query, self._level + 1), [text]
+        inner.waiting.append((holder, 0, None, TEXT))
+        return bool(inner.search())
 
     def fitted(self, text: str, path: Path, field: Field) -> str:
         """Markers can be longer than what they replace, and a field over its limit could not be read back."""

@@ -1,7 +1,7 @@
 """What is written inside a string: JSON, a form, settings on lines. It is read, redacted by position, and written back.
 
 1. A text that is JSON is redacted as JSON and written anew. Of JSON with other text around it only the JSON is.
-2. A form is redacted as what it says once decoded, and so is a query by itself.
+2. A form is redacted as what it says once decoded, and so are a query by itself and what is percent-encoded whole.
 3. Lines of ``NAME=value`` or ``name: value`` are settings: environments, ``.env``, ``.npmrc``, YAML, header blocks. A
    value reaches to the end of its line.
 
@@ -52,6 +52,10 @@ _FORM = re.compile(r"[^\s\0=&{}\"'<>]{1,128}=[^\s\0&]*(?:&[^\s\0=&]{0,128}(?:=[^
 _SAFE = "[]:/,@!*'()~-._$"
 """What stands in forms as it is, besides letters and digits. Markers do."""
 
+_ESCAPED = re.compile(r"[A-Za-z0-9%._~*+,:!'()@$;/-]{8,}")
+_STRUCTURE = re.compile(r"%(?:25){0,4}(?:7B|5B|22|3D|26)", re.IGNORECASE)
+"""Brackets, quotes and separators, percent-encoded once or more."""
+
 _SETTING = re.compile(
     r"""\s{0,64}(?:-\s{1,8})?(?:(?:export|set|setx|env|declare -x)\s{1,8})?["']?"""
     r"""([A-Za-z_][\w.-]{0,127}|//[^\s=]{1,200}:_\w{1,30})["']?\s{0,32}(?:=(?!=)|:(?=\s|\Z))[ \t]{0,32}"""
@@ -69,12 +73,17 @@ def pieces_of(text: str) -> list[Piece]:
 
     Raises ``RecursionError`` for JSON without a bottom.
     """
-    return _json(text) or _form(text) or _settings(text) or list(_parts(text))
+    return _json(text) or _form(text) or _settings(text) or [*_parts(text)] or [*_escaped(text)]
 
 
 def is_json(text: str, pieces: list[Piece]) -> bool:
     """Whether the text is JSON and nothing else, so that all of it is in the pieces."""
-    return len(pieces) == 1 and pieces[0].name is None and pieces[0].end - pieces[0].start == len(text.strip())
+    return (
+        len(pieces) == 1
+        and pieces[0].name is None
+        and not pieces[0].form
+        and pieces[0].end - pieces[0].start == len(text.strip())
+    )
 
 
 def without_values(text: str, pieces: list[Piece], path: Path, inner: Collector) -> str:
@@ -176,6 +185,14 @@ def _form(text: str) -> list[Piece]:
             pieces.append(Piece(end - len(value), end, reads, unquote(name), form=True))
         start = end + 1
     return pieces
+
+
+def _escaped(text: str) -> Iterator[Piece]:
+    if "%" not in text or not _STRUCTURE.search(text):
+        return
+    for run in _ESCAPED.finditer(text):
+        if _STRUCTURE.search(run[0]):
+            yield Piece(*run.span(), unquote(run[0]), form=True)
 
 
 def _settings(text: str) -> list[Piece]:

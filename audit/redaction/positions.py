@@ -7,14 +7,17 @@ and camelCase alike.
 1. Some names always hold a secret: ``password``, ``client_secret``, ``Authorization``, ``*_token``.
 2. Some mean other things elsewhere (``code``, ``state``, ``key``, ``d``). ``AMBIGUOUS`` lists the contexts in which
    each one is a secret: among the members of a JWK, beside other OAuth members, in a form or query, among headers.
-3. Without a context, a few of those (``token``, ``signature`` …) are still removed if the value looks like a random
-   string; ``"token": "none"`` and ``"token": 512`` stay.
+3. Without a context, a few of those (``token``, ``signature`` …) are still removed if the value looks the part: a
+   random string; a ``pin`` of four digits; an ``auth`` that is name and password in base64. ``"token": "none"``
+   and ``"token": 512`` stay.
 """
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final, TypeAlias
+
+from .encoded import is_encoded_pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -180,7 +183,10 @@ _IN_OAUTH = frozenset({"oauth", "form", "header", "opaque"})
 _IN_FORM = frozenset({"form", "header"})
 
 AMBIGUOUS: Final[dict[str, frozenset[str]]] = {
+    "_auth": frozenset({"basic"}),
     "assertion": _IN_OAUTH,
+    "auth": frozenset({"basic"}),
+    "bearer": frozenset({"opaque"}),
     "code": frozenset({"oauth", "form"}),
     "credential": frozenset({"opaque"}),
     "credentials": frozenset({"opaque"}),
@@ -194,6 +200,7 @@ AMBIGUOUS: Final[dict[str, frozenset[str]]] = {
     "nonce": _IN_OAUTH,
     "oth": frozenset({"jwk"}),
     "p": frozenset({"jwk"}),
+    "pin": frozenset({"form", "digits"}),
     "q": frozenset({"jwk"}),
     "qi": frozenset({"jwk"}),
     "request": frozenset({"oauth", "form"}),
@@ -236,6 +243,7 @@ FORMS: Final = frozenset(
 """Members that hold the parameters of a form, a query or a fragment."""
 
 _OPAQUE = re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9._~+/-]{16,}={0,2}")
+_DIGITS = re.compile(r"[0-9]{4,12}")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -262,6 +270,8 @@ def _classified(name: str) -> Position:
         return position
     if name in SECRET_MEMBERS or f"_{name}".endswith(SECRET_ENDINGS):
         return "member"
+    if name.endswith("_pin"):
+        return AMBIGUOUS["pin"]
     return frozenset({"header"}) if name.endswith(_HEADER_ENDINGS) else None
 
 
@@ -289,3 +299,17 @@ _TELLING_HEADERS = AUTHORIZATION | frozenset(COOKIES)
 def looks_opaque(text: str) -> bool:
     """Whether ``text`` looks like a random string: 16 or more token characters, with letters and digits."""
     return _OPAQUE.fullmatch(text) is not None
+
+
+def looks_basic(text: str) -> bool:
+    """Whether ``text`` is a random string, or a name and a password in base64 (RFC 7617 §2), however short."""
+    return looks_opaque(text) or is_encoded_pair(text)
+
+
+def looks_like_digits(text: str) -> bool:
+    """Whether ``text`` is a number of 4 to 12 digits."""
+    return _DIGITS.fullmatch(text) is not None
+
+
+LOOKS: Final = {"basic": looks_basic, "digits": looks_like_digits, "opaque": looks_opaque}
+"""What a value must look like to be removed by one of these rules."""

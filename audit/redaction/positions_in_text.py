@@ -35,7 +35,10 @@ _WRAPPED = r"(?:[A-Za-z_][A-Za-z0-9_.]{0,40}\((?:[a-z_]{1,20}=)?)?[bBfFrRuU]{0,2
 _QUOTED = r"""\"([^"\\\r\n]*(?:\\.[^"\\\r\n]*)*)|'([^'\\\r\n]*(?:\\.[^'\\\r\n]*)*)"""
 _BRACKETED = r"(\[(?!redacted:)[^\]\r\n]*\]?|\{[^}\r\n]*\}?|\([^)\r\n]*\)?)"
 _NUMBER = r"(-?[0-9]+(?:\.[0-9]+)?)(?=[\s,;}\])]|\Z)"
-_BARE = r"(?![|>][+-]?[ \t]*[\r\n])([^\s&\"'<>\0]+)"
+_SPENT = "(?!REDACTED[/;?])"
+"""What the URI rule has left of a parameter in a path; the path goes on behind it."""
+
+_BARE = rf"{_SPENT}(?![|>][+-]?[ \t]*[\r\n])([^\s&\"'<>\0]+)"
 _IS = r"""(?:["']\s{0,8}[:=]|\s{0,8}(?:=(?!=)|:(?=[ "'])))\s{0,8}"""
 _OPAQUE = r"""((?=[^0-9\s"']*[0-9])(?=[^A-Za-z\s"']*[A-Za-z])[A-Za-z0-9._~+/-]{16,}={0,2})(?![A-Za-z0-9._~+/:-])"""
 
@@ -84,7 +87,7 @@ POSITIONS_IN_TEXT: Final = (
     pattern(
         "query_param",
         rf"{_starting(_PARAMETERS)}(?:(?<=[?&#;])|(?<![^\s\"'])(?=[^\s&=\"']{{1,64}}=[^\s&\"']*&)|\A(?=\S*\Z))"
-        rf"{any_of(_PARAMETERS)}=([^&#\s\"'<>]+)",
+        rf"{any_of(_PARAMETERS)}={_SPENT}([^&#\s\"'<>]+)",
         ("=",),
         f"https://client.invalid/cb?code={fake(12)}&page=1",
     ),

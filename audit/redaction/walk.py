@@ -4,8 +4,8 @@ Scalars are replaced and containers kept; below a name that is a secret every sc
 ``false``, ``null`` and the empty string, which hold none. A member whose *name* is a secret by pattern is renamed.
 Beyond ``MAX_DEPTH`` levels a container is replaced as a whole, so that the result can be recorded.
 
-A name can stand in four ways: as the member's name; in a list of ``[name, value]``; in an object of ``name`` (or
-``key``) and ``value``; and as an option before its value in a list of arguments.
+A name can stand in five ways: as the member's name; in a list of ``[name, value]``; in an object of ``name`` (or
+``key``) and ``value``; as an option before its value in a list of arguments; and before its value in ``rawHeaders``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 from counterfoil.schemas.domain import MAX_DEPTH
 
 from .plan import FREE_FORM, Field
-from .positions import COOKIE_ATTRIBUTES, SCHEMES, Position, contexts, looks_opaque, position_of
+from .positions import COOKIE_ATTRIBUTES, LOOKS, SCHEMES, Position, contexts, position_of
 from .receipt import Path, Receipt, depth_of, is_marker, marker, member_of
 from .search import suspects, without_secrets
 
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 _CREDENTIALS = re.compile(rf"(\s*(?:{'|'.join(SCHEMES)})\s+)(\S.*)", re.IGNORECASE | re.DOTALL)
+_RAW_HEADERS = re.compile(r"raw_?headers", re.IGNORECASE)
 _OPTION = re.compile(r"--?([A-Za-z][A-Za-z0-9_-]{0,63})")
 _COOKIE_NAME = re.compile(r"\s*[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}\s*")
 _LETTERS = re.compile(r"[A-Za-z_.$-]{1,40}")
 _NO_SECRET = re.compile(r"[A-Za-z0-9_.$-]{1,15}")  # shorter than any token, and without what sets a value apart
 
 _NOT_WITHIN_OBJECTS: dict[str | None, str | None] = {
-    "opaque": None,
+    **dict.fromkeys(LOOKS),
     "authorization": "header",
     "cookie": "header",
     "set_cookie": "header",
@@ -66,7 +67,7 @@ class Walk:
     def put(self, into: Any, key: Any, value: Any, path: Path, rule: str | None = None) -> None:
         """Copy ``value`` to ``into[key]``. ``rule`` removes whatever scalars there are."""
         if isinstance(value, str):
-            if rule is None or (rule == "opaque" and not looks_opaque(value)):
+            if rule is None or (rule in LOOKS and not LOOKS[rule](value)):
                 into[key] = value
                 self._findings.waiting.append((into, key, path, FREE_FORM))
             else:
@@ -75,7 +76,9 @@ class Walk:
             into[key] = self._contained(self._object, cast("dict[str, Any]", value), path, rule)
         elif isinstance(value, list | tuple):
             into[key] = self._contained(self._list, cast("Sequence[Any]", value), path, rule)
-        elif rule is None or rule == "opaque" or value is None or isinstance(value, bool):
+        elif isinstance(value, bytes | bytearray):
+            self.put(into, key, value.decode("utf-8", "backslashreplace"), path, rule)
+        elif rule is None or value is None or isinstance(value, bool) or (rule in LOOKS and not _is_pin(rule, value)):
             into[key] = value
         else:
             into[key] = self._hidden(rule, str(value), path)
@@ -114,9 +117,13 @@ class Walk:
         if rule is None and _are_pairs(items):
             return self._pairs(items, path)
         copy: list[Any] = [None] * len(items)
-        arguments: set[int] = set() if rule else _after_secret_options(items)
+        rules: dict[int, str] = {}
+        if rule is None:
+            rules = _after_names(items, member_of(path))
+        elif rule == "basic" and len(items) == 2:  # ``auth=("me", "…")``
+            rules = {1: "member"}
         for index, item in enumerate(items):
-            self.put(copy, index, item, (path, index), "argv" if index in arguments else rule)
+            self.put(copy, index, item, (path, index), rules.get(index, rule))
         return copy
 
     def _pairs(self, pairs: Sequence[tuple[str, Any]], path: Path) -> list[Any]:
@@ -176,13 +183,17 @@ def _rules(named: list[tuple[_Place, str, Any]], within: str) -> dict[_Place, st
     return {place: rule for place, position, value in found if (rule := _rule(position, around, value))}
 
 
+def _is_pin(rule: str, value: Any) -> bool:
+    return rule == "digits" and LOOKS[rule](str(value))
+
+
 def _rule(position: str | frozenset[str], around: set[str], value: Any) -> str | None:
     if isinstance(position, str):
         return position
     holding = position & around
     if isinstance(value, dict):  # an ambiguous name is no reason to empty an object, unless it is a key's own part
         holding &= {"jwk", "cnf"}
-    return min(holding, default="opaque" if "opaque" in position else None)
+    return min(holding, default=next((look for look in LOOKS if look in position), None))
 
 
 def _are_pairs(items: Sequence[Any]) -> bool:
@@ -195,10 +206,16 @@ def _is_pair(item: Sequence[Any]) -> bool:
     return len(item) == 2 and isinstance(item[0], str)
 
 
-def _after_secret_options(items: Sequence[Any]) -> set[int]:
-    """Return the places of the arguments that follow ``--token``, ``--password`` … or, as name and secret, ``-u``."""
+def _after_names(items: Sequence[Any], within: str) -> dict[int, str]:
+    """Return the rules for what follows a name in a flat list.
+
+    Arguments follow ``--token``, ``--password`` … or, as name and secret, ``-u``. In ``rawHeaders`` values
+    follow names.
+    """
+    if _RAW_HEADERS.fullmatch(within) and all(isinstance(item, str) for item in items):
+        return _rules([(place, items[place - 1], items[place]) for place in range(1, len(items), 2)], "headers")
     return {
-        place
+        place: "argv"
         for place, (option, argument) in enumerate(pairwise(items), start=1)
         if isinstance(option, str) and isinstance(argument, str) and _takes_secret(option, argument)
     }

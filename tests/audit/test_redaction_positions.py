@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -164,6 +165,34 @@ def test_arguments_after_an_option_for_a_secret_go() -> None:
     """A command line as a list: the option stays, what follows it goes."""
     found = _redacted({"argv": ["run", "--token", SECRET, "-u", f"me:{SECRET}", "--out", "file", "-v"]})
     assert found == {"argv": ["run", "--token", "[redacted:argv]", "-u", "[redacted:argv]", "--out", "file", "-v"]}
+
+
+def test_raw_headers_are_names_and_values_by_turns() -> None:
+    """As Node gives them out."""
+    found = _redacted({"rawHeaders": ["Host", "a", "Authorization", f"Bearer {SECRET}", "Signature", SECRET]})
+    gone = ["Bearer [redacted:authorization]", "Signature", "[redacted:header]"]
+    assert found == {"rawHeaders": ["Host", "a", "Authorization", *gone]}
+
+
+def test_a_pin_is_some_digits_and_an_auth_a_pair() -> None:
+    """Names that mean many things count where the value looks the part, as a number as well as a text."""
+    pair = b64encode(b"me:pw123").decode()
+    assert _redacted({"pin": 1234, "user_pin": "001234", "auth": pair, "_auth": pair}) == {
+        "pin": "[redacted:digits]",
+        "user_pin": "[redacted:digits]",
+        "auth": "[redacted:basic]",
+        "_auth": "[redacted:basic]",
+    }
+    assert _redacted({"pin": 7, "auth": ["me", SECRET]}) == {"pin": 7, "auth": ["me", "[redacted:member]"]}
+    assert _redacted({"auth": "none", "pin": True}) == {"auth": "none", "pin": True}
+
+
+def test_bytes_are_text() -> None:
+    """What is no JSON at all is made JSON, and searched."""
+    assert _redacted({"password": b"x", "note": b"Bearer abcdefgh12345678\xff"}) == {
+        "password": "[redacted:member]",
+        "note": "Bearer [redacted:scheme_cred]\\xff",
+    }
 
 
 def test_a_list_of_two_words_is_no_pair() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import random
 import secrets
-from base64 import b64encode
+from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 import pytest
 from hypothesis import given, settings
@@ -172,3 +172,54 @@ def test_a_secret_without_a_pattern_survives_in_no_known_position(route: str) ->
         assert secret not in json.dumps([redacted, receipts])
         assert b64encode(f"me:{secret}".encode()).decode() not in json.dumps(redacted)
         assert receipts
+
+
+ENVELOPES: dict[str, tuple[Callable[[str], str], Callable[[str], str]]] = {
+    "JSON": (lambda text: json.dumps({"a": 1, "b": text}), lambda text: json.loads(text)["b"]),
+    "compact JSON": (lambda text: json.dumps([text], separators=(",", ":")), lambda text: json.loads(text)[0]),
+    "a JSON string": (json.dumps, json.loads),
+    "a form": (lambda text: f"a=1&b={quote_plus(text)}", lambda text: unquote_plus(text.partition("b=")[2])),
+    "percent-encoding": (lambda text: quote(text, safe=""), unquote),
+    "base64": (lambda text: b64encode(text.encode()).decode(), lambda text: b64decode(text).decode()),
+    "base64url": (
+        lambda text: urlsafe_b64encode(text.encode()).decode().rstrip("="),
+        lambda text: urlsafe_b64decode(text + "==").decode(),
+    ),
+    "hex": (lambda text: text.encode().hex(), lambda text: bytes.fromhex(text).decode()),
+}
+"""How to write a text inside another, and how to read it there."""
+CONTENTS: dict[str, Callable[[str], str]] = {
+    "a member": lambda secret: json.dumps({"user": "me", "password": secret}),
+    "a JWK": lambda secret: json.dumps({"kty": "oct", "k": secret}),
+    "a number": lambda secret: json.dumps({"user": "me", "otp": int(secret, 16)}),
+    "an OAuth answer": lambda secret: json.dumps({"code": secret, "client_id": "me"}),
+    "headers": lambda secret: json.dumps([["Authorization", f"Bearer {secret}"], ["Accept", "*/*"]]),
+    "a form": lambda secret: f"grant_type=authorization_code&code={secret}&x=1",
+    "an environment": lambda secret: f"PATH=/bin\nDB_PASSWORD={secret} {secret}\n",
+    "a dict": lambda secret: f"{{'user': 'me', 'password': '{secret}'}}",
+}
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+@given(st.lists(st.sampled_from(sorted(ENVELOPES)), min_size=1, max_size=3), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_a_secret_survives_in_no_envelope(content: str, layers: list[str], within: bool) -> None:  # noqa: FBT001
+    """However it is written inside a text inside a text, up to three times: it is found by its position."""
+    secret = f"{secrets.randbits(96):024x}"
+    told = str(int(secret, 16)) if content == "a number" else secret
+    text = CONTENTS[content](secret)
+    for layer in layers:
+        text = ENVELOPES[layer][0](text)
+    value: Json = {"note": text} if within else text
+    redacted, receipts = Redactor().value(value)
+    assert receipts
+    assert Redactor().value(redacted) == (redacted, [])
+    left = cast("str", cast("dict[str, Json]", redacted)["note"] if within else redacted)
+    for layer in reversed(layers):
+        assert told not in left
+        try:
+            left = ENVELOPES[layer][1](left)
+        except (ValueError, LookupError):  # it was replaced as a whole
+            assert "[redacted:" in left
+            return
+    assert told not in left

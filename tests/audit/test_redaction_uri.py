@@ -39,6 +39,21 @@ JWT = "eyJhbGciOiJub25lIiwiaSI6MH0.eyJzdWIiOiJub2JvZHkifQ.c2lnbmF0dXJl"
         (f"/a?Bearer%20{JWT}=1", "/a?REDACTED", ["uri.query"]),
         ("/a?x=1&x=2", "/a?x=REDACTED&x=REDACTED", ["uri.query", "uri.query"]),
         ("not a uri?really=secret", "not a uri?really=REDACTED", ["uri.query"]),
+        (
+            "/a;jsessionid=5F/b;v=1.1?x=1",
+            "/a;jsessionid=REDACTED/b;v=REDACTED?x=REDACTED",
+            ["uri.path", "uri.path", "uri.query"],
+        ),
+        ("https://api.example/password/hunter2/x", "https://api.example/password/REDACTED/x", ["uri.path"]),
+        (
+            "https://api.example/api-key/A1b2/password/reset",
+            "https://api.example/api-key/REDACTED/password/reset",
+            ["uri.path"],
+        ),
+        ("/oauth/token/introspect", "/oauth/token/introspect", []),
+        ("/token/a1b2c3d4e5f6a7b8/x", "/token/REDACTED/x", ["uri.path"]),
+        ("/secrets/db-1/versions/12", "/secrets/db-1/versions/12", []),
+        ("/v1/mail;/x", "/v1/mail;/x", []),
         ("", "", []),
     ],
 )
@@ -54,6 +69,7 @@ def test_a_kept_parameter_stays_unless_it_looks_like_a_secret() -> None:
     """The list of parameters to keep opens no door for credentials, neither by value nor by name."""
     redactor = Redactor(keep_query=["folder", "page", "access_token"])
     assert redactor.uri("/a?folder=in%20box&page=2&q=x")[0] == "/a?folder=in%20box&page=2&q=REDACTED"
+    assert redactor.uri("/a;folder=inbox;q=x")[0] == "/a;folder=inbox;q=REDACTED"
     assert redactor.uri(f"/a?folder={JWT}")[0] == "/a?folder=REDACTED"
     assert redactor.uri("/a?access_token=abc")[0] == "/a?access_token=REDACTED"
 
