@@ -129,9 +129,10 @@ class RedactingFilter(logging.Filter):
 
     def _attributes(self, record: logging.LogRecord) -> None:
         attributes = vars(record)
-        for name in _TEXTS:
-            if isinstance(text := attributes.get(name), str):
-                attributes[name] = self._reading.text(text)
+        texts = {name: text for name in _TEXTS if isinstance(text := attributes.get(name), str)}
+        together = "\n".join(texts.values())
+        if self._reading.text(together) != together:  # hardly ever, and asking once costs least
+            attributes |= {name: self._reading.text(text) for name, text in texts.items()}
         added = {name: value for name, value in attributes.items() if name not in self._left}
         if added:
             redacted = self._reading.members(added)

