@@ -101,7 +101,7 @@ class QueuedDelivery:
         self._group: list[Taken] = []
         self._sealed: list[tuple[Pending, Taken]] | None = None
         self._losses: list[Loss] = []
-        self._fault: Exception | None = None
+        self._fault: BaseException | None = None
 
     @property
     def waiting(self) -> int:
@@ -193,7 +193,7 @@ class QueuedDelivery:
         while self._backlog.wait_for_entries() and not self._abandoned:
             try:
                 written = self._write_group(time.monotonic() + self._deadline)
-            except Exception as error:  # noqa: BLE001 -- the thread must not end; what it could not write is kept
+            except BaseException as error:  # noqa: BLE001 -- the thread must not end: what it could not write is kept
                 self._note(error)
                 written = False
             if not written:
@@ -291,7 +291,7 @@ class QueuedDelivery:
             diagnostics().error("accepted entries were refused", **told)
         return True
 
-    def _note(self, fault: Exception | None) -> None:
+    def _note(self, fault: BaseException | None) -> None:
         """Say once when the store stops taking entries, and once when it takes them again."""
         before, self._fault = self._fault, fault
         if fault and not before:

@@ -7,7 +7,7 @@ the queue is JSON: it cannot change, it is a twentieth of the size of the models
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeVar
@@ -53,11 +53,11 @@ class Taken:
     kind: str
     event_id: UUID
     observer: str
-    json: bytes
+    json: bytes = field(repr=False)
     """What the event itself states."""
-    context: dict[str, Any]
+    context: dict[str, Any] = field(repr=False)
     """What surrounded it, of ``context``."""
-    parts: dict[str, Any]
+    parts: dict[str, Any] = field(repr=False)
     """What surrounded it, in whole parts."""
     recorded_at: datetime
     size: int

@@ -309,3 +309,27 @@ def test_a_defect_behind_the_queue_does_not_end_its_thread(
     queued.flush(deadline=20)
     assert next(failures, None) is None
     assert len(entries()) == 3
+
+
+class _Panic(BaseException):
+    """What an extension raises that panics: it is no ``Exception``."""
+
+
+def test_a_panic_does_not_end_the_thread(
+    queued: AuditLog, entries: Entries, a_use: MakeUse, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is raised while a group is written, it is tried again, and no traceback quotes an entry."""
+    seal, raised = queued.seal_taken, threading.Event()
+
+    def panicking(taken: Any) -> Pending:
+        if not raised.is_set():
+            raised.set()
+            raise _Panic(repr(taken))
+        return seal(taken)
+
+    shown: list[object] = []
+    monkeypatch.setattr("threading.excepthook", shown.append)
+    monkeypatch.setattr(queued, "seal_taken", panicking)
+    queued.record(a_use(secret))
+    queued.flush(deadline=20)
+    assert (_names(entries()), shown, raised.is_set()) == ([secret], [], True)
