@@ -24,11 +24,19 @@ class Pattern:
     """A text with an invented secret."""
     long: bool
     """Whether every match has at least 16 characters, none of them white space."""
+    marked: bool = False
+    """Whether every match begins with one of the keywords, and no letter, digit or ``_`` stands before it."""
 
 
 def long_pattern(rule: str, expression: str, keywords: str, example: str) -> Pattern:
     """Return a row whose matches are all of 16 characters or more. ``keywords`` are separated by spaces."""
     return Pattern(rule, re.compile(expression, re.ASCII), tuple(keywords.split()), example, long=True)
+
+
+def marked_pattern(rule: str, expression: str, marks: str, example: str) -> Pattern:
+    """Return a row whose matches are as long, and begin with one of the ``marks``, at the beginning of a word."""
+    keywords = tuple(marks.split())
+    return Pattern(rule, re.compile(rf"\b(?:{expression})", re.ASCII), keywords, example, long=True, marked=True)
 
 
 def pattern(rule: str, expression: str, keywords: tuple[str, ...], example: str) -> Pattern:

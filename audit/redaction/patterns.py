@@ -12,34 +12,36 @@ from __future__ import annotations
 
 from typing import Final
 
-from .pattern import fake, long_pattern, pattern
+from .pattern import fake, long_pattern, marked_pattern, pattern
+from .patterns_keys import KEYS
+from .patterns_vendors import VENDORS
 from .positions_in_text import POSITIONS_IN_TEXT
 
 _PROSE = "[A-Za-z]?[a-z]{0,13}(?:[-/.][A-Za-z]?[a-z]{0,13}){0,8}(?![A-Za-z0-9._~+/=-])"
 """Words of up to 14 letters, joined with hyphens, slashes or dots: language, not a credential."""
 
 PATTERNS: Final = (
-    long_pattern(
+    marked_pattern(
         "jwt_jwe",
-        r"(?<![A-Za-z0-9_-])(?:eyJ|eyA|ew[0ok])[A-Za-z0-9_-]{11,}\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*"
+        r"(?<!-)(?:eyJ|eyA|ew[0ok])[A-Za-z0-9_-]{11,}\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*"
         r"(?:\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)?",
         "eyj eya ew0 ewo ewk",
         f"ID token eyJ{fake(20)}.eyJ{fake(40)}.{fake(43)} refused",
     ),
-    long_pattern(
+    marked_pattern(
         "github",
-        r"\b(?:gh[opusr]_[A-Za-z0-9._-]{20,}|github_pat_[A-Za-z0-9_]{20,})",
+        r"gh[opusr]_[A-Za-z0-9._-]{20,}|github_pat_[A-Za-z0-9_]{20,}",
         "ghp_ gho_ ghu_ ghs_ ghr_ github_pat_",
         f"cloned with ghp_{fake(36)}",
     ),
-    long_pattern(
+    marked_pattern(
         "gitlab",
-        r"\bgl(?:pat|dt|rt|cbt|ptt|ft|soat|imt|agent|oas|ffct)-[A-Za-z0-9._-]{20,}",
-        "gl",
+        r"gl(?:pat|dt|rt|cbt|ptt|ft|soat|imt|agent|oas|ffct)-[A-Za-z0-9._-]{20,}",
+        "glpat- gldt- glrt- glcbt- glptt- glft- glsoat- glimt- glagent- gloas- glffct-",
         f"cloned with glpat-{fake(20)}",
     ),
-    long_pattern(
-        "slack", r"\b(?:xox[a-z](?:\.xox[a-z])?-|xapp-)[A-Za-z0-9-]{12,}", "xox xapp-", f"posted as xoxb-{fake(24)}"
+    marked_pattern(
+        "slack", r"(?:xox[a-z](?:\.xox[a-z])?-|xapp-)[A-Za-z0-9-]{12,}", "xox xapp-", f"posted as xoxb-{fake(24)}"
     ),
     long_pattern(
         "slack_hook",
@@ -47,28 +49,28 @@ PATTERNS: Final = (
         "hooks.slack.com",
         f"https://hooks.slack.com/services/{fake(24)}",
     ),
-    long_pattern(
+    marked_pattern(
         "aws_key_id",
-        r"\b(?:AKIA|ASIA|ABIA|ACCA|A3T[A-Z0-9])[A-Z2-7]{16}\b",
+        r"(?:AKIA|ASIA|ABIA|ACCA|A3T[A-Z0-9])[A-Z2-7]{16}\b",
         "akia asia abia acca a3t",
         "signed by AKIAEXAMPLEEXAMPLE22",
     ),
-    long_pattern(
+    marked_pattern(
         "aws_bedrock",
-        r"\b(?:ABSK[A-Za-z0-9+/]{60,}={0,2}|bedrock-api-key-[A-Za-z0-9+/=_-]{20,})",
+        r"ABSK[A-Za-z0-9+/]{60,}={0,2}|bedrock-api-key-[A-Za-z0-9+/=_-]{20,}",
         "absk bedrock-api-key-",
         f"asked with bedrock-api-key-{fake(40)}",
     ),
-    long_pattern(
+    marked_pattern(
         "openai_like",
-        r"\bsk-(?:proj-|svcacct-|admin-|or-v1-|ant-[a-z]{3,6}[0-9][0-9]-)?[A-Za-z0-9_-]{20,}",
+        r"sk-(?:proj-|svcacct-|admin-|or-v1-|ant-[a-z]{3,6}[0-9][0-9]-)?[A-Za-z0-9_-]{20,}",
         "sk-",
         f"asked with sk-proj-{fake(40)}",
     ),
-    long_pattern("google_api", r"\bAIza[A-Za-z0-9_-]{35,}", "aiza", f"asked with AIza{fake(35)}"),
-    long_pattern(
+    marked_pattern("google_api", r"AIza[A-Za-z0-9_-]{35,}", "aiza", f"asked with AIza{fake(35)}"),
+    marked_pattern(
         "google_oauth",
-        r"\b(?:ya29\.[A-Za-z0-9._-]{20,}|1//[A-Za-z0-9_-]{20,}|GOCSPX-[A-Za-z0-9_-]{20,})",
+        r"ya29\.[A-Za-z0-9._-]{20,}|1//[A-Za-z0-9_-]{20,}|GOCSPX-[A-Za-z0-9_-]{20,}",
         "ya29. 1// gocspx-",
         f"refreshed ya29.{fake(40)}",
     ),
@@ -90,29 +92,18 @@ PATTERNS: Final = (
         "q~",
         f"logged in with abc8Q~{fake(34)}",
     ),
-    long_pattern(
+    marked_pattern(
         "stripe",
-        r"\b(?:[sr]k|whsec|pk)_(?:test_|live_|prod_)?[A-Za-z0-9]{16,}",
+        r"(?:[sr]k|whsec|pk)_(?:test_|live_|prod_)?[A-Za-z0-9]{16,}",
         "sk_ rk_ pk_ whsec_",
         f"charged with sk_test_{fake(24)}",
     ),
-    long_pattern("npm", r"\bnpm_[A-Za-z0-9]{36,}", "npm_", f"published with npm_{fake(36)}"),
-    long_pattern("pypi", r"\bpypi-[A-Za-z0-9_-]{60,}", "pypi-", f"published with pypi-{fake(80)}"),
-    long_pattern("hf", r"\b(?:hf|api_org)_[A-Za-z0-9]{30,}", "hf_ api_org_", f"downloaded with hf_{fake(34)}"),
-    long_pattern("vault", r"\bhv[sbr]\.[A-Za-z0-9_-]{20,}", "hvs. hvb. hvr.", f"unsealed with hvs.{fake(24)}"),
-    pattern(
-        "pem",
-        r"-----BEGIN [A-Z0-9 ]{0,60}PRIVATE KEY(?: BLOCK)?-----[\s\S]*?"
-        r"(?:-----END [A-Z0-9 ]{0,60}PRIVATE KEY(?: BLOCK)?-----|\Z)",
-        ("-----begin",),
-        f"-----BEGIN PRIVATE KEY-----\n{fake(64)}\n-----END PRIVATE KEY-----",
-    ),
-    long_pattern(
-        "note_key",
-        r"\bPRIVATE\+KEY\+[!-*,-~]{1,256}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{16,}={0,2}",
-        "private+key+",
-        f"signed with PRIVATE+KEY+example.com/agents+00000000+{fake(44)}",
-    ),
+    marked_pattern("npm", r"npm_[A-Za-z0-9]{36,}", "npm_", f"published with npm_{fake(36)}"),
+    marked_pattern("pypi", r"pypi-[A-Za-z0-9_-]{60,}", "pypi-", f"published with pypi-{fake(80)}"),
+    marked_pattern("hf", r"(?:hf|api_org)_[A-Za-z0-9]{30,}", "hf_ api_org_", f"downloaded with hf_{fake(34)}"),
+    marked_pattern("vault", r"hv[sbr]\.[A-Za-z0-9_-]{20,}", "hvs. hvb. hvr.", f"unsealed with hvs.{fake(24)}"),
+    *VENDORS,
+    *KEYS,
     pattern(
         "basic", rf"(?i:\bbasic)[ \t+]+(?!{_PROSE})([A-Za-z0-9+/]{{8,}}={{0,2}})", ("basic",), "Basic RXhhbXBsZTA6MA=="
     ),

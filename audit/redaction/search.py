@@ -38,11 +38,26 @@ _SEPARATOR = "\x1f"
 _DROPPED = f"={BARE}".lower()
 """How the value of a query parameter ends up in a URI."""
 
-_LONG_KEYWORDS = tuple({keyword for pattern in PATTERNS if pattern.long for keyword in pattern.keywords})
+_HEAD = re.compile(r"\b\w{1,3}", re.ASCII)
+"""How each word begins. Marks are looked up by it, since there are too many to search for each."""
+
+
+def _by_head(marks: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for mark in sorted(marks):
+        found.setdefault(_HEAD.findall(mark)[0], []).append(mark)
+    return found
+
+
+_MARKS = _by_head({keyword for pattern in PATTERNS if pattern.marked for keyword in pattern.keywords})
+_HEADS = frozenset(_MARKS)
+_LONG_KEYWORDS = tuple(
+    {keyword for pattern in PATTERNS if pattern.long and not pattern.marked for keyword in pattern.keywords}
+)
 _KEYWORDS = tuple({keyword for pattern in PATTERNS if not pattern.long for keyword in pattern.keywords})
 _ROWS = {
     keyword: [row for row, pattern in enumerate(PATTERNS) if keyword in pattern.keywords]
-    for keyword in _LONG_KEYWORDS + _KEYWORDS
+    for keyword in {keyword for pattern in PATTERNS for keyword in pattern.keywords}
 }
 
 
@@ -65,6 +80,8 @@ def _suspects(texts: Sequence[str]) -> dict[int, list[Pattern]]:
         joined = _SEPARATOR.join(lowered)
     words = " ".join([word for word in joined.split() if len(word) >= _LONG])
     keywords = [keyword for keyword in _LONG_KEYWORDS if keyword in words]
+    for head in _HEADS.intersection(_HEAD.findall(words)):
+        keywords += [mark for mark in _MARKS[head] if mark in words]
     keywords += [keyword for keyword in _KEYWORDS if keyword in joined]
     rows: dict[int, set[int]] = {}
     for keyword in keywords:
