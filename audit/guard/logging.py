@@ -6,18 +6,22 @@
 
     install()
 
-It stands before the handlers of all loggers, those that are made later too. ``RedactingFilter`` does the same for
-single handlers or loggers: ``handler.addFilter(RedactingFilter())``. What it does to a record stands in ``records``.
+It stands before the handlers of all loggers, those that are made later too, and before what logging reports on stderr
+of a handler that fails. For single handlers or loggers there is a filter: ``handler.addFilter(RedactingFilter())``.
+What it does to a record stands in ``records``.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
 from functools import wraps
 from typing import TYPE_CHECKING
 
 from .access_log import LOGGERS, AccessLogFilter
+from .reading import Reading
 from .records import RedactingFilter
+from .stand_in import formatted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -34,7 +38,8 @@ def install(redactor: Redactor | None = None, *, dangerously_unguarded: Collecti
     """
     guard = RedactingFilter(redactor, dangerously_unguarded=dangerously_unguarded)
     access = AccessLogFilter(redactor, dangerously_unguarded=dangerously_unguarded)
-    before = logging.Logger.callHandlers
+    reading = Reading(redactor)
+    before, report = logging.Logger.callHandlers, logging.Handler.handleError
     installed = True
 
     @wraps(before)
@@ -43,11 +48,35 @@ def install(redactor: Redactor | None = None, *, dangerously_unguarded: Collecti
             (access if record.name in LOGGERS else guard).filter(record)
         before(self, record)
 
+    @wraps(report)
+    def handle_error(self: logging.Handler, record: logging.LogRecord) -> None:
+        if not installed:
+            report(self, record)
+        elif logging.raiseExceptions and sys.stderr:
+            guard.filter(record)
+            _report(record, reading)
+
     def uninstall() -> None:
         nonlocal installed
         installed = False
         if logging.Logger.callHandlers is call_handlers:
             logging.Logger.callHandlers = before  # type: ignore[method-assign]
+        if logging.Handler.handleError is handle_error:
+            logging.Handler.handleError = report  # type: ignore[method-assign]
 
     logging.Logger.callHandlers = call_handlers  # type: ignore[method-assign]
+    logging.Handler.handleError = handle_error  # type: ignore[method-assign]
     return uninstall
+
+
+def _report(record: logging.LogRecord, reading: Reading) -> None:
+    """Say what ``Handler.handleError`` says: what failed, where it was logged, and what."""
+    error = sys.exc_info()[1]
+    failed = "" if error is None else f"{formatted(error, reading)}\n"
+    logged = (
+        f"Logged from file {record.filename}, line {record.lineno}\nMessage: {record.msg!r}\nArguments: {record.args}"
+    )
+    try:
+        sys.stderr.write(f"--- Logging error ---\n{failed}{logged}\n")
+    except (OSError, ValueError):  # stderr is closed
+        return

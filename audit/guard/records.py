@@ -117,9 +117,10 @@ class RedactingFilter(logging.Filter):
         return Shown.by(value, self._reading)
 
     def _exception(self, record: logging.LogRecord) -> None:
-        error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
-        if record.exc_info and error is not None:
-            standing = stand_in(error, self._reading, record.exc_info[2])
+        given: Any = record.exc_info
+        _, error, trace = given if isinstance(given, tuple) else (None, given, None)
+        if isinstance(error, BaseException):
+            standing = stand_in(error, self._reading, trace)
             record.exc_info = exc_info_of(standing)
             record.exc_text = formatted(standing, self._reading)
         elif record.exc_text:

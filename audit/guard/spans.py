@@ -48,6 +48,11 @@ class RedactingSpanProcessor(SpanProcessor):
         """Pass the live span on."""
         self._inside.on_start(span, parent_context)
 
+    def _on_ending(self, span: Span) -> None:
+        ending = getattr(self._inside, "_on_ending", None)  # a newer hook of the SDK, still private
+        if ending is not None:
+            ending(span)
+
     def on_end(self, span: ReadableSpan) -> None:
         """Pass a redacted copy on."""
         self._inside.on_end(redacted_span(span, self._reading))
@@ -88,6 +93,7 @@ def redacted_span(span: ReadableSpan, reading: Reading) -> ReadableSpan:
             span,
             name=reading.shown(span.name),
             context=_context(span.context, reading),
+            parent=_context(span.parent, reading),
             resource=redacted_resource(span.resource, reading),
             attributes=redacted_attributes(span.attributes, reading),
             events=[_event(event, reading) for event in span.events],
@@ -96,7 +102,7 @@ def redacted_span(span: ReadableSpan, reading: Reading) -> ReadableSpan:
         )
     except Exception:  # noqa: BLE001 -- whatever went wrong, the span may hold a secret
         said = Status(span.status.status_code)
-        return _Copy(span, name=FAILED, context=span.context, resource=Resource({}), status=said)
+        return _Copy(span, name=FAILED, context=span.context, parent=span.parent, resource=Resource({}), status=said)
 
 
 class _Copy(ReadableSpan):
@@ -104,7 +110,6 @@ class _Copy(ReadableSpan):
 
     def __init__(self, span: ReadableSpan, **changed: Any) -> None:
         super().__init__(
-            parent=span.parent,
             kind=span.kind,
             start_time=span.start_time,
             end_time=span.end_time,

@@ -97,6 +97,12 @@ def test_the_arguments_stay_as_many_as_they_were() -> None:
     assert told == "[redacted:error] [redacted:error] [redacted:error] HTTP/[redacted:error] 200 OK"
 
 
+def test_the_line_of_a_websocket_is_redacted() -> None:
+    """Uvicorn writes it elsewhere, with other arguments."""
+    record = _record('%s - "WebSocket %s" [accepted]', ("127.0.0.1:5", TARGET))
+    assert record.getMessage() == '127.0.0.1:5 - "WebSocket /mail?q=REDACTED&access_token=REDACTED" [accepted]'
+
+
 def test_parameters_can_be_kept() -> None:
     """Those that the redactor keeps in every URI."""
     record = _record(

@@ -8,6 +8,7 @@ import logging.handlers
 import queue
 import secrets
 import traceback
+import warnings
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -266,12 +267,59 @@ def test_one_line_guards_every_logger(tmp_path: Path, leaks: Callable[..., list[
     assert leaks(KEY, file, behind.text) + leaks(PASSWORD, file, behind.text) == []
 
 
+@pytest.mark.usefixtures("installed")
+def test_what_logging_reports_of_a_handler_is_guarded_too(
+    capsys: pytest.CaptureFixture[str], leaks: Callable[..., list[str]]
+) -> None:
+    """A handler that fails may quote what it connects with; so may a record whose arguments do not fit."""
+
+    class Failing(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            try:
+                _fail(KEY)
+            except ExceptionGroup:
+                self.handleError(record)
+
+    logger = Logged().logger
+    logger.addHandler(Failing())
+    logger.info("used %s", KEY)
+    told = capsys.readouterr().err
+    assert "--- Logging error ---" in told
+    assert "ExceptionGroup: two for [redacted:github]" in told
+    assert "Message: 'used %s'\nArguments: ('[redacted:github]',)" in told
+    assert leaks(KEY, told) == []
+
+
+@pytest.mark.usefixtures("installed")
+def test_captured_warnings_are_guarded(leaks: Callable[..., list[str]]) -> None:
+    """``logging.captureWarnings`` makes records of them."""
+    logged = Logged()
+    logger = logging.getLogger("py.warnings")
+    logger.addHandler(logged.handler)
+    logging.captureWarnings(capture=True)
+    warnings.showwarning(UserWarning(KEY), UserWarning, "file", 1)
+    logging.captureWarnings(capture=False)
+    logger.handlers.clear()
+    assert "UserWarning: [redacted:github]" in logged.text
+    assert leaks(KEY, logged.text) == []
+
+
+@pytest.mark.parametrize("given", [ValueError(KEY), True, (None, None, None)])
+def test_odd_exc_info_is_no_failure(given: Any) -> None:
+    """Whatever stands there: an exception by itself is one."""
+    record = logging.makeLogRecord({"msg": "x", "exc_info": given})
+    RedactingFilter().filter(record)
+    assert record.getMessage() == "x"
+    assert KEY not in repr(vars(record))
+
+
 def test_what_is_installed_can_be_taken_away() -> None:
     """In any order; without it the secret is there, so the tests above mean something."""
     before = logging.Logger.callHandlers
     first, second = install(), install()
     first()
     second()
+    assert logging.Handler.handleError.__module__ == "logging"
     logged = Logged()
     logged.logger.info(KEY)
     assert KEY in logged.text
@@ -306,7 +354,7 @@ def test_a_record_that_cannot_be_redacted_says_only_that() -> None:
     class Odd(tuple[Any, ...]):
         __slots__ = ()
 
-        def __getitem__(self, place: Any) -> Any:
+        def __iter__(self) -> Any:
             raise RuntimeError(KEY)
 
     record = logging.makeLogRecord({"name": "here", "levelname": "INFO", "msg": KEY, "exc_info": Odd((1, 2, 3))})
