@@ -298,13 +298,13 @@ class AuditLog(Uses):
         """Write a gap entry for queued calls whose entries were refused. Raises ``StoreError``."""
         self._life.loss(loss, until)
 
-    def prune(self, told: LogEvent, first: int, last: int, count: int) -> Receipt:
-        """Remove ``count`` bodies from entry ``first`` to ``last``, and record what is told of it, in one transaction.
+    def remove(self, told: LogEvent, bodies: Callable[[Writer | Opening, Pending], None]) -> Receipt:
+        """Remove ``bodies`` with the writer, and record what is told of it, in one transaction.
 
-        For ``keeping.retention``, which makes it an entry that verifies. Raises ``StoreError``: nothing was removed.
+        For ``keeping``, which makes it an entry that verifies. Raises ``StoreError``: nothing was removed.
         """
         pending = contextvars.Context().run(self._seal, told)
-        return self._commit(pending, told.context.event_id, lambda it: self._writer.prune(it, first, last, count))
+        return self._commit(pending, told.context.event_id, lambda it: bodies(self._writer, it))
 
     def _record_durably(self, event: Event, until: float | None = None) -> Receipt:
         return self._commit(self._seal(event, until), event.context.event_id)

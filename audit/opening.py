@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Final
 from counterfoil.schemas import AuditUnavailable, CounterfoilError, LogClosed, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from counterfoil.exporters.pending import Pending
     from counterfoil.exporters.sql import Writer
+    from counterfoil.exporters.sql.store import Place
 
 _REST: Final = 1.0  # seconds between two tries, and at least five times as long as the last one took
 _SHARE: Final = 5
@@ -91,6 +92,10 @@ class Opening:
     def prune(self, pending: Pending, first: int, last: int, count: int) -> None:
         """Prune as the writer does. Raises ``AuditUnavailable`` until the log is open."""
         self._opened().prune(pending, first, last, count)
+
+    def erase(self, pending: Pending, places: Sequence[Place]) -> None:
+        """Erase as the writer does. Raises ``AuditUnavailable`` until the log is open."""
+        self._opened().erase(pending, places)
 
     def flush(self, seconds: float | None = None) -> None:
         """Nothing was written, so there is nothing to wait for."""

@@ -64,6 +64,14 @@ class AuditReader:
         """Whether the body of this entry was removed: see ``keeping.retention``."""
         return self._store.is_pruned(seq)
 
+    def erased_by(self, seq: int) -> int | None:
+        """Return the entry that tells why the body of this one was erased, None if it was not: ``keeping.erasure``."""
+        return next((each.erased_by for each in self._store.erased(seq, seq)), None)
+
+    def erased_count(self) -> int:
+        """Return how many entries were erased: see ``keeping.erasure``."""
+        return self._store.erased_count()
+
     def find(self, wanted: Filter, *, limit: int | None = None) -> Iterator[Entry]:
         """Yield the entries that match ``wanted``, in the order in which they were recorded."""
         return self._store.find(wanted, limit=limit)
@@ -104,6 +112,7 @@ class AuditReader:
             keys=read_keys(keys),
             witnesses=read_witnesses(witnesses, self.log_id),
             pruned_leaves=self._store.pruned_leaves,
+            erased_rows=self._store.erased,
             is_running=is_running,
             deep=self._store.irregularities() if deep else None,
             on_progress=on_progress,

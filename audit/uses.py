@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Unpack
 
-from counterfoil.schemas import CredentialUse, Fingerprint
+from counterfoil.schemas import CredentialUse, Fingerprint, InvalidEvent, LogEvent
 
 from .approval import ApprovalRequest, call_digest, judged, judged_use, question_of, required
 from .scope import current_scope
@@ -40,6 +40,7 @@ class Uses(ABC):
         self.fingerprint_key = key
         self._redactor = redactor
         self._approval_policy = approval_policy
+        self._log_id = ""
 
     @abstractmethod
     def record(self, event: Event) -> Receipt:
@@ -127,5 +128,7 @@ class Uses(ABC):
         return ApprovalRequest(self, question_of(tool, arguments, self.fingerprint_key, requirement, asked))
 
     def _judged(self, event: Event) -> Event:
+        if isinstance(event, LogEvent) and event.erased and event.log_id == self._log_id:
+            raise InvalidEvent((("erased", "only `counterfoil db scrub` says this of the log itself"),))
         policy = self._approval_policy
         return judged_use(event, policy) if policy and isinstance(event, CredentialUse) else event

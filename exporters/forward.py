@@ -49,7 +49,7 @@ class Forwarded:
     cursor: int
     """The last sequence number that the destination has."""
     pruned: int = 0
-    """How many entries it will never have, because their bodies were removed before they were sent."""
+    """How many entries it will never have, because their bodies were pruned or erased before they were sent."""
 
 
 def forward(

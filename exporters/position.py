@@ -35,6 +35,10 @@ class Position:
         """Return up to ``limit`` entries that follow ``seq``, in order."""
         return self.source.entries_after(seq, limit)
 
+    def chain_hash(self, seq: int) -> bytes | None:
+        """Return the chain hash of an entry, also of one whose body was removed; None if there is no such entry."""
+        return self.source.chain_hash(seq)
+
     def head(self) -> int:
         """Return the sequence number of the last entry, 0 for an empty log."""
         return self.source.head()
@@ -59,8 +63,8 @@ def position_after(source: Source, line: bytes, last_entry: Callable[[bytes], tu
         seq, chain_hash = last_entry(line)
     except ValueError:
         raise _foreign_file() from None
-    found = source.entries_after(seq - 1, 1)
-    if not found or found[0].seq != seq or found[0].chain_hash.hex() != chain_hash:
+    found = source.chain_hash(seq)
+    if found is None or found.hex() != chain_hash:
         raise _foreign_file()
     return Position(source, seq)
 
@@ -68,6 +72,5 @@ def position_after(source: Source, line: bytes, last_entry: Callable[[bytes], tu
 def _foreign_file() -> ConfigurationError:
     return ConfigurationError(
         "the file does not end with an entry of this log",
-        advice="Name another file: this one holds something else, or another log, or the log was changed since, or the "
-        "last entry that it has was pruned.",
+        advice="Name another file: this one holds something else, or another log, or the log was changed since.",
     )

@@ -43,6 +43,10 @@ class Source(Protocol):
         """Return up to ``limit`` entries that follow ``seq``, in order. ``seq`` 0 is before the first."""
         ...
 
+    def chain_hash(self, seq: int) -> bytes | None:
+        """Return the chain hash of an entry, also of one whose body was removed; None if there is no such entry."""
+        ...
+
     def head(self) -> int:
         """Return the sequence number of the last entry, 0 for an empty log."""
         ...

@@ -1,4 +1,4 @@
-"""What a store tells in sums: who used one credential or key, and which numbers one producer's entries have."""
+"""What a store tells in short: who used a credential or key, how a producer counted, what stayed of an erased entry."""
 
 from __future__ import annotations
 
@@ -33,3 +33,16 @@ class Numbered:
     """Earlier numbers whose call raised an error."""
     change: str | None
     """Of an entry about the log itself, or about a credential: what changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What stayed of an entry whose body was erased."""
+
+    seq: int
+    leaf_hash: bytes
+    """32 bytes."""
+    chain_hash: bytes
+    """32 bytes."""
+    erased_by: int
+    """Which entry tells of it."""

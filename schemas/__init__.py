@@ -17,6 +17,7 @@ from .approval import Approval
 from .checks import CheckFacts, check_facts
 from .context import Agent, Context, Principal, Producer, Redaction, Tool
 from .entry import Entry, Receipt, canonical_bytes, chain_hash, leaf_hash
+from .erasure import ErasedEntry
 from .errors import (
     AlreadyDecided,
     AuditTimeout,
@@ -126,6 +127,7 @@ __all__ = [
     "DiskFull",
     "Entry",
     "EntryRefused",
+    "ErasedEntry",
     "Event",
     "EventConflict",
     "EventTooLarge",

@@ -16,6 +16,7 @@ from .action import Action, Resource
 from .approval import Approval
 from .context import Context
 from .document import strictly
+from .erasure import ErasedEntry
 from .errors import InvalidEvent, OutOfDomain
 from .part import Part
 from .proof import Binding, Proof
@@ -162,6 +163,8 @@ class LogEvent(Part):
     """With which key its checkpoints are verified (C2SP signed-note vkey)."""
     note: SignedNote | None = None
     """What the log's key says about this change, such as which entries were pruned (C2SP tlog-checkpoint)."""
+    erased: tuple[ErasedEntry, ...] = Field(default=(), max_length=1000)
+    """Which entries' bodies were erased."""
     count: Count | None = None
     """How many entries are concerned, such as those lost in a gap."""
     first: Count | None = None

@@ -267,7 +267,7 @@ _KEY_NAME: Final = "[A-Za-z0-9][A-Za-z0-9._/-]{0,63}"
 _VERIFICATION_KEY: Final = f"^{_KEY_NAME}\\+[0-9a-f]{{8}}\\+A[Q-Za-f][A-Za-z0-9+/]{{42}}$"
 _SIGNATURE_LINE: Final = f"— {_KEY_NAME} [A-Za-z0-9+/]{{8,}}={{0,2}}\n"
 _NOTE: Final = (
-    "^counterfoil/[0-9a-f]{32}(?:/pruned)?\n(?:0|[1-9][0-9]{0,15})\n[A-Za-z0-9+/]{43}=\n"
+    "^counterfoil/[0-9a-f]{32}(?:/pruned|/erased)?\n(?:0|[1-9][0-9]{0,15})\n[A-Za-z0-9+/]{43}=\n"
     f"\n(?:{_SIGNATURE_LINE}){{1,16}}$"
 )
 
@@ -286,7 +286,7 @@ VerificationKey: TypeAlias = Annotated[
 """A public Ed25519 key as a C2SP signed-note vkey: ``name+key id+base64``. It is no secret."""
 
 SignedNote: TypeAlias = Annotated[str, StringConstraints(strict=True, max_length=8192, pattern=_NOTE)]
-"""A C2SP tlog-checkpoint of a log or of its pruned entries, with 1 to 16 signatures: text of several lines."""
+"""A C2SP tlog-checkpoint of a log, or of its pruned or erased entries, with 1 to 16 signatures: several lines."""
 
 Uri: TypeAlias = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=8192), Hostile.URI]
 """An absolute URI (RFC 3986), up to 8,192 characters. Path and query names are kept; query values are dropped."""

@@ -6,9 +6,10 @@ import typer
 
 from .keeping import backup, check, retain
 from .options import AsJson, Db, Immutable
+from .scrub import scrub
 
 db_app = typer.Typer(help="About the log's own file or database.", no_args_is_help=True, rich_markup_mode=None)
-for command in (backup, check, retain):
+for command in (backup, check, retain, scrub):
     db_app.command()(command)
 
 

@@ -145,7 +145,7 @@ def _console() -> SpanExporter:
 def _run(source: Source, exporter: Exporter, *, follow: bool) -> None:
     with closing(exporter):
         result = _follow(source, exporter) if follow else _catch_up(source, exporter)
-    pruned = f", but for {result.pruned} that were pruned before" if result.pruned else ""
+    pruned = f", but for {result.pruned} that were pruned or erased before" if result.pruned else ""
     typer.echo(f"{exporter.name}: {result.sent} entries sent; it has all up to entry {result.cursor}{pruned}", err=True)
     if result.stubbed:
         refused = ", ".join(map(str, result.stubbed))

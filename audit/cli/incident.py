@@ -35,6 +35,7 @@ def incident(  # noqa: PLR0913, PLR0917 -- one option a choice
     """
     from counterfoil.audit.reader import AuditReader
 
+    from .query import tell_erased
     from .render import plain_json
 
     times = [moment_in(each) if each else None for each in (since, until)]
@@ -48,6 +49,7 @@ def incident(  # noqa: PLR0913, PLR0917 -- one option a choice
             typer.echo(
                 f"The bodies of entries up to {pruned} were removed: what they told is not known here.", err=True
             )
+        tell_erased(reader)
 
 
 def _as_json(found: Incident) -> str:

@@ -13,6 +13,7 @@ from .options import AsJson, Db, Immutable, a_digest, outcomes_by_check, parse_t
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from counterfoil.audit.reader import AuditReader
     from counterfoil.schemas import Entry
 
 _TABLE_LIMIT = 100
@@ -115,6 +116,14 @@ def query(  # noqa: PLR0913 -- one option a filter
             print_lines(reader.find(wanted, limit=limit))
         else:
             _print_table(list(reader.find(wanted, limit=(limit or _TABLE_LIMIT) + 1)), limit or _TABLE_LIMIT, checks)
+        tell_erased(reader)
+
+
+def tell_erased(reader: AuditReader) -> None:
+    """Say on stderr that there were entries of which nobody can tell any more whether they would be an answer."""
+    if count := reader.erased_count():
+        some = "1 entry was" if count == 1 else f"{count:,} entries were"
+        typer.echo(f"{some} erased: what they told is not known here. Entries of kind log say which.", err=True)
 
 
 def print_lines(entries: Iterable[Entry]) -> None:

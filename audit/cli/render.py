@@ -137,7 +137,8 @@ def headline(entry: Entry) -> tuple[str, str, str]:
         case Compromise():
             return "compromise", event.place, event.leaked
         case LogEvent():
-            return "log", event.log_id or "", event.change
+            erased = ", ".join(str(each.seq) for each in event.erased)
+            return "log", f"bodies of {erased}" if erased else event.log_id or "", event.change
         case _:
             return event.kind, "", ""
 

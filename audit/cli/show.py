@@ -9,6 +9,7 @@ import typer
 from .options import AsJson, Db, Immutable
 
 if TYPE_CHECKING:
+    from counterfoil.audit.reader import AuditReader
     from counterfoil.schemas import Entry
 
 
@@ -25,15 +26,27 @@ def show(
 
     with AuditReader.open(db, immutable=immutable) as reader:
         entry = reader.entry(seq)
-        pruned = entry is None and reader.is_pruned(seq)
+        gone = "" if entry else _gone(reader, seq)
     if entry is None:
-        gone = f"entry {seq} was pruned: its body was removed, its hashes stay"
-        typer.echo(gone if pruned else f"there is no entry {seq}", err=True)
+        typer.echo(gone, err=True)
         raise typer.Exit(1)
     if as_json:
         print_lines([entry])
         return
     _print_members({"seq": seq, "chain_hash": entry.chain_hash.hex(), **_members(entry)})
+
+
+def _gone(reader: AuditReader, seq: int) -> str:
+    """Say why an entry has no body."""
+    from .render import plain
+
+    if reader.is_pruned(seq):
+        return f"entry {seq} was pruned: its body was removed, its hashes stay"
+    if (told_in := reader.erased_by(seq)) is None:
+        return f"there is no entry {seq}"
+    telling = reader.entry(told_in)
+    why = getattr(telling.event, "reason", None) if telling else None
+    return plain(f"entry {seq} was erased, as entry {told_in} tells{f': {why}' if why else ''}; its hashes stay")
 
 
 def _members(entry: Entry) -> dict[str, Any]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Row: TypeAlias = tuple[int, bytes | None, bytes, bytes]
-"""``(seq, body, leaf_hash, chain_hash)`` as stored; the body is None where it was pruned."""
+"""``(seq, body, leaf_hash, chain_hash)`` as stored; the body is None where it was pruned, empty where it was erased."""
 
 
 class Chain:
@@ -38,7 +38,7 @@ class Chain:
         for seq, body, leaf, chain in rows:
             if (
                 seq != expected
-                or (leaf != sha256(b"\x00" + body).digest() if body is not None else not _is_hash(leaf))
+                or (leaf != sha256(b"\x00" + body).digest() if body else not _is_hash(leaf))
                 or chain != sha256(prefix + seq.to_bytes(8, "big") + head + leaf).digest()
                 or (seq == 1 and not self._is_creation(body))
             ):
@@ -59,10 +59,10 @@ class Chain:
     ) -> str:
         if seq != expected:
             return "the entry is missing" if seq > expected else "the sequence number is repeated or below 1"
-        if body is not None and leaf != hashlib.sha256(b"\x00" + body).digest():
+        if body and leaf != hashlib.sha256(b"\x00" + body).digest():
             return "the body is not the one that was sealed"
         if not _is_hash(leaf):
-            return "the leaf hash of the pruned entry is no hash"
+            return "the leaf hash of the pruned or erased entry is no hash"
         if chain != hashlib.sha256(self._prefix + seq.to_bytes(8, "big") + head + leaf).digest():
             return "the chain hash does not follow from the entry before"
         return _NO_CREATION

@@ -50,6 +50,11 @@ def pruned_origin_of(log_id: str) -> str:
     return f"counterfoil/{log_id}/pruned"
 
 
+def erased_origin_of(log_id: str) -> str:
+    """Return the origin line of a note about a log's erased entries."""
+    return f"counterfoil/{log_id}/erased"
+
+
 def is_key_name(name: str) -> bool:
     """Whether a key may have this name: not empty, no space, no plus, no control character."""
     return bool(name) and "+" not in name and is_unicode(name) and not any(c.isspace() or c < " " for c in name)
@@ -177,7 +182,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a log, or a note about its pruned entries, commits to. ``str`` gives the whole note."""
+    """What a log, or a note about its pruned or erased entries, commits to. ``str`` gives the whole note."""
 
     origin: str
     """Which log."""

@@ -9,6 +9,7 @@ each with what it tells:
 3. A producer without a ``closed`` entry that does not run any more was killed: what it still had is not known.
 4. A body that was pruned has a number that cannot be read. If exactly as many numbers are missing as bodies, each is
    one of those; if more are missing, what else is among them is not known.
+5. The numbers of a body that was erased stand in the entry that tells of it.
 
 Memory grows with the processes that wrote, some hundred bytes each, and not with the entries.
 """
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from .facts import LOG_OPENING, Process, process_of, told
 from .verdict import State, Verdict
@@ -96,6 +97,7 @@ class Producers:
         self._gap_entries = 0
         self._nameless: int | None = None
         self._pruned = 0
+        self._erased = False
 
     def take(self, rows: Sequence[Row]) -> list[tuple[int, bytes]]:
         """Take the next rows, which must have held, and return number and body of those that may be about the log."""
@@ -103,8 +105,9 @@ class Producers:
         current, mark = self._current, self._mark
         highest, at = current.highest, 0
         for seq, body, _, _ in rows:
-            if body is None:
-                self._pruned += 1
+            if not body:
+                self._pruned += body is None
+                self._erased = self._erased or body is not None
                 continue
             if body.startswith(LOG_OPENING):
                 own.append((seq, body))
@@ -147,6 +150,18 @@ class Producers:
                 if count is self._current:
                     self._current, self._mark = _Count(None), _NO_MARK
 
+    def restore(self, seq: int, erased: Mapping[str, Any]) -> None:
+        """Take what entry ``seq`` says of one that was erased."""
+        producer, numbers = erased.get("producer"), erased.get("numbers")
+        if not isinstance(producer, str) or not isinstance(numbers, list):
+            return
+        name = producer.encode("utf-8", "surrogatepass")
+        count = self._counts.get(name)
+        for number in cast("list[object]", numbers):
+            if count and type(number) is int:
+                count.account(number, seq)
+        self.hear(seq, {"change": erased.get("change"), "reason": "entries are missing"}, name)
+
     def _count_of(self, found: Told, body: bytes) -> _Count:
         count = self._counts.get(found.producer)
         if count is None:
@@ -182,7 +197,7 @@ class Producers:
                     f"producer {producer.decode('ascii', 'replace')} counted calls that are not in the log: {numbers}"
                 )
                 found.append((lost[0].seq, f"{told} (entry {lost[0].seq} shows it)"))
-            elif count.overflowed:
+            elif count.overflowed and not self._erased:
                 found.append((count.holes[0].seq, "a producer's numbers have more holes than can be counted"))
         if not found:
             return None
@@ -194,6 +209,8 @@ class Producers:
         doubts: list[str] = []
         if killed:
             doubts.append(f"{_processes(killed)} ended without saying so: what was under way then is not known")
+        if any(count.overflowed for count in self._counts.values()):
+            doubts.append("there are more holes than can be counted, and erased entries are among them")
         if missing > self._pruned:
             those = "besides those of pruned entries, " if self._pruned else ""
             doubts.append(f"{those}{missing - self._pruned:,} numbers are not in the log yet, nor declared")

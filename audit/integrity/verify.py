@@ -9,7 +9,8 @@ The rules, each with the attack that it stops. *Consistent*, by the file alone:
 5. Each checkpoint in the file is of this log and of these entries: a rewrite that left the checkpoints as they were, a
    checkpoint of another log, rows cut from the end while checkpoints of them stayed.
 6. A row without a body was pruned by an entry whose signed note names exactly these leaves: bodies that somebody took
-   away, or exchanged together with their hashes, under the name of pruning.
+   away, or exchanged together with their hashes, under the name of pruning. One that was erased is named by an entry
+   whose signed note is about just this place in the chain: the rules of ``erasure``.
 
 *Signed*, by keys from outside:
 
@@ -32,6 +33,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
 from .chain import Chain
+from .erasure import Erasures
 from .facts import log_event, told
 from .merkle import CompactRange
 from .producers import Producers
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from .chain import Row
+    from .erasure import ErasedRows
     from .facts import Process
     from .note import VerifierKey
     from .pruning import PrunedLeaves
@@ -67,6 +70,8 @@ class Given(TypedDict, total=False):
     """What was kept elsewhere."""
     pruned_leaves: PrunedLeaves
     """Gives ``(seq, leaf_hash)`` of the pruned rows between two numbers."""
+    erased_rows: ErasedRows
+    """Gives what stands of the erased rows between two numbers."""
     is_running: Callable[[Process], bool]
     """Tells which processes may still write."""
     deep: Iterable[str] | None
@@ -99,7 +104,7 @@ def verify_pages(pages: Iterable[Sequence[Row]], log_id: str, **given: Unpack[Gi
             step = verifier.chain.entries + _STEP
     if given.get("expected_log_id") not in {None, log_id}:
         verifier.chain.broken = 1, "this is another log than the one that was asked for"
-    return verifier.end(given.get("pruned_leaves"), given.get("is_running", _is_gone), given.get("deep"))
+    return verifier.end(given)
 
 
 def _is_gone(_process: Process) -> bool:
@@ -117,6 +122,7 @@ class _Verifier:
         self._producers = Producers()
         self._signatures = Signatures(log_id, keys)
         self._prunings = Prunings(log_id)
+        self._erasures = Erasures(log_id)
         self._witnesses = witnesses
         self._tree = CompactRange()
         self._stored = _Ahead(iter(checkpoints))
@@ -131,7 +137,11 @@ class _Verifier:
                 self._producers.hear(seq, event, found.producer if found else None)
                 self._signatures.hear(seq, event)
                 self._prunings.hear(seq, event)
-        self._prunings.take(rows)
+                for erased in self._erasures.hear(seq, event):
+                    self._producers.restore(seq, erased)
+        if bodiless := [row for row in rows if not row[1]]:
+            self._prunings.take(bodiless)
+            self._erasures.take(bodiless)
         self._witnesses.take(rows)
         self._grow(rows)
 
@@ -152,42 +162,40 @@ class _Verifier:
         if done < len(rows) and not (self._stored.ended and self._seen.ended):
             self._tree.extend([row[2] for row in rows[done:]])
 
-    def end(
-        self,
-        pruned_leaves: PrunedLeaves | None,
-        is_running: Callable[[Process], bool],
-        deep: Iterable[str] | None,
-    ) -> Verification:
+    def end(self, given: Given) -> Verification:
         """Say what was found."""
         self.chain.end()
         chain, signatures = self.chain, self._signatures
         while not self._stored.ended:
             signatures.check_beyond(*self._stored.take(), chain.entries)
-        database = _database(deep, chain.entries)
+        database = _database(given.get("deep"), chain.entries)
         if chain.broken:
             complete = Verdict(State.UNKNOWN, chain.entries, "nothing after the last good entry was looked at")
         else:
-            complete = self._producers.verdict(chain.entries, is_running)
+            complete = self._producers.verdict(chain.entries, given.get("is_running", _is_gone))
         return Verification(
             self._log_id,
             chain.entries,
             chain.head.hex(),
-            consistent=self._consistent(pruned_leaves, database),
+            consistent=self._consistent(given, database),
             signed=signatures.verdict(chain.entries),
             witnessed=self._witnesses.verdict(chain.entries),
             complete=complete,
             deep=database,
         )
 
-    def _consistent(self, pruned_leaves: PrunedLeaves | None, database: Verdict) -> Verdict:
-        entries = self.chain.entries
+    def _consistent(self, given: Given, database: Verdict) -> Verdict:
+        entries, keys = self.chain.entries, self._signatures.keys
         bad = self.chain.broken or self._signatures.disagreement
-        bad = bad or self._prunings.problem(pruned_leaves, self._signatures.keys)
+        bad = bad or self._prunings.problem(given.get("pruned_leaves"), keys)
+        bad = bad or self._erasures.problem(given.get("erased_rows"), keys)
         if bad:
             return Verdict(State.FAILED, min(entries, bad[0] - 1), bad[1], bad[0])
         if database.state is State.FAILED:
             return Verdict(State.FAILED, entries, database.words)
-        return Verdict(State.PROVEN, entries, f"chain and sequence hold{self._prunings.words()}")
+        return Verdict(
+            State.PROVEN, entries, f"chain and sequence hold{self._prunings.words()}{self._erasures.words()}"
+        )
 
 
 class _Ahead:

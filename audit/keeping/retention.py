@@ -22,13 +22,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from counterfoil.schemas import AuditUnavailable, ConfigurationError, LogChange, LogEvent, SigningKeyError, StoreCorrupt
+from counterfoil.schemas import AuditUnavailable, ConfigurationError, LogChange, LogEvent, StoreCorrupt
 from counterfoil.schemas.entry import chain_hash, leaf_hash
 from counterfoil.schemas.values import rfc3339
 
 from ..address import address_of
 from ..integrity.merkle import root_of
 from ..integrity.note import Checkpoint, pruned_origin_of
+from .signed_for import require_signing_key
 
 if TYPE_CHECKING:
     import os
@@ -92,7 +93,7 @@ def retain(  # noqa: PLR0913 -- one keyword a choice
             return found
         if not found.count:
             return replace(found, purged=not reader.last_pruned()[0] or _purge(named))
-        key = _require_key(signing_key)
+        key = require_signing_key(signing_key)
         if found.lagging and not force:
             raise _lagging(found)
         return _remove(named, reader, found, key, before, on_progress)
@@ -104,19 +105,6 @@ def _prunable(reader: LogReader, before: datetime) -> Retention:
     count, first, last = reader.prunable(rfc3339(before))
     lagging = {name: seq for name, seq in reader.cursors().items() if count and seq < last}
     return Retention(count, first, last, lagging, removed=False, purged=False)
-
-
-def _require_key(given: SigningKey | None) -> SigningKey:
-    from ..integrity.signing_key import load_signing_key
-
-    key = given or load_signing_key()
-    if key is None:
-        raise SigningKeyError(
-            "what is removed has to be signed for, and there is no signing key",
-            advice="Make one with `counterfoil key new FILE`, elsewhere than beside the log, and name it in "
-            "COUNTERFOIL_SIGNING_KEY_FILE. Unsigned, a removal could not be told from an attack.",
-        )
-    return key
 
 
 def _lagging(found: Retention) -> ConfigurationError:
@@ -141,10 +129,10 @@ def _remove(  # noqa: PLR0913, PLR0917 -- all that was decided before
     reason = f"recorded before {rfc3339(before)}"
     with AuditLog.open(address, signing_key=key) as log:
         while done < found.count:
-            batch = reader.entries_after(after, min(_BATCH, found.last - after))
+            batch = [each for each in reader.entries_after(after, _BATCH) if each.seq <= found.last]
             if reader.last_pruned()[0] > after:
                 raise AuditUnavailable("somebody else prunes this log", advice="Run this again when that has ended.")
-            _require_sealed(batch, reader.log_id, after, head)
+            _require_sealed(batch, reader, after, head)
             if pruned := [entry for entry in batch if _kind(entry) != "log"]:
                 _prune(log, pruned, key, reader.log_id, reason)
                 done += len(pruned)
@@ -172,14 +160,24 @@ def _prune(log: AuditLog, pruned: list[Entry], key: SigningKey, log_id: str, rea
     first, last, count = pruned[0].seq, pruned[-1].seq, len(pruned)
     told: dict[str, Any] = {"log_id": log_id, "count": count, "first": first, "last": last, "reason": reason}
     event = LogEvent(change=LogChange.PRUNED, note=str(note), verification_key=str(key.verifier_key), **told)
-    log.prune(event, first, last, count)
+    log.remove(event, lambda writer, pending: writer.prune(pending, first, last, count))
 
 
-def _require_sealed(batch: list[Entry], log_id: str, after: int, head: bytes) -> None:
-    """Raise ``StoreCorrupt`` unless each is what was sealed at its place, and follows from the one before."""
-    for number, entry in enumerate(batch, start=after + 1):
+def _require_sealed(batch: list[Entry], reader: LogReader, after: int, head: bytes) -> None:
+    """Raise ``StoreCorrupt`` unless each is what was sealed at its place, and follows from the one before.
+
+    Of those between them that were erased the hashes have to follow.
+    """
+    log_id, number = bytes.fromhex(reader.log_id), after
+    last = batch[-1].seq if batch else after
+    erased = {each.seq: each for each in reader.erased(after + 1, last)}
+    for entry in batch:
+        number += 1
+        while number in erased:
+            head = chain_hash(log_id, number, head, erased[number].leaf_hash)
+            number += 1
         leaf = leaf_hash(entry.body.encode("utf-8", "surrogatepass"))
-        head = chain_hash(bytes.fromhex(log_id), number, head, leaf)
+        head = chain_hash(log_id, number, head, leaf)
         if (entry.seq, entry.leaf_hash, entry.chain_hash) != (number, leaf, head):
             raise StoreCorrupt(
                 f"entry {number} does not hold: from there on nothing was removed",

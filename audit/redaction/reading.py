@@ -75,7 +75,10 @@ def _part(part: Part, plan: Plan, path: Path, run: Run) -> dict[str, Any]:
     values, body = part.__dict__, blank.copy()
     for name, known in terms:
         value = values[name]
-        body[name] = value.term if isinstance(value, Vocabulary) and value.term in known else _terms(value, known)
+        if isinstance(value, Vocabulary) and value.term in known:
+            body[name] = value.term
+        else:
+            _terms(body, name, value, known)
     for name, step, text in others:
         value = values[name]
         if type(value) is str:
@@ -113,21 +116,25 @@ def _items(items: tuple[Any, ...], step: Step, path: Path, run: Run) -> list[Any
         return [_part(item, step, (path, place), run) for place, item in enumerate(items)]
     body = list(items)
     for place, item in enumerate(items):
-        if type(item) is not str:
+        if type(item) is str:
+            run.field(body, place, step, (path, place))
+        elif step is not None or type(item) not in _NUMBERS:
             raise Unplanned
-        run.field(body, place, step, (path, place))
     return body
 
 
-def _terms(value: object, known: frozenset[str]) -> list[str]:
-    """Return several terms. Raises ``Unplanned`` for one that is not known: a newer release wrote it."""
+def _terms(body: dict[str, Any], name: str, value: object, known: frozenset[str]) -> None:
+    """Write several terms, or none. Raises ``Unplanned`` for one that is not known: a newer release wrote it."""
+    if value is None:
+        del body[name]
+        return
     if type(value) is not tuple:
         raise Unplanned
     terms = cast("tuple[object, ...]", value)
     listed = [term.term for term in terms if isinstance(term, Vocabulary) and term.term in known]
     if len(listed) < len(terms):
         raise Unplanned
-    return listed
+    body[name] = listed
 
 
 def _shape(plan: Plan, said: frozenset[str]) -> Shape:

@@ -37,6 +37,7 @@ def describe(address: str, *, immutable: bool = False) -> dict[str, Any]:
             "fingerprint_key_id": reader.fingerprint_key_id,
             "entries": reader.head(),
             "pruned_to": reader.last_pruned()[0],
+            "erased": reader.erased_count(),
             "bytes": path.stat().st_size,
             "wal_bytes": _size(f"{path}-wal"),
             "schema_version": reader.pragma("user_version"),

@@ -37,13 +37,13 @@ class PostgresReader(LogReader):
 
     def _prepare(self, connection: Connection) -> None:
         connection.execute("SET default_transaction_read_only = on")
-        log_id, self.fingerprint_key_id, self._schema_version = identify(connection, self.name)
+        log_id, self.fingerprint_key_id, _ = identify(connection, self.name)
         self.log_id = log_id.hex()
 
     @property
     def schema_version(self) -> int:
-        """The version of the log's tables."""
-        return self._schema_version
+        """The version of the log's tables, as it stands: a writer may migrate it meanwhile."""
+        return int(self._rows(("SELECT schema_version FROM log", {}), {})[0][0])
 
     def facts(self) -> dict[str, Any]:
         """Return facts about the log and its server, for ``db info``."""
@@ -54,6 +54,7 @@ class PostgresReader(LogReader):
             "fingerprint_key_id": self.fingerprint_key_id,
             "entries": self.head(),
             "pruned_to": self.last_pruned()[0],
+            "erased": self.erased_count(),
             "schema_version": self.schema_version,
         }
         return found | dict(zip(("schema", "bytes", "postgresql", "fsync", "full_page_writes"), row, strict=True))
@@ -96,5 +97,6 @@ _NOT_STORABLE: Final = {None, "22003", "22P05"}
 _FACTS: Final = """
 SELECT current_schema()::text, sum(pg_total_relation_size(relid))::bigint, current_setting('server_version'),
   current_setting('fsync'), current_setting('full_page_writes')
-FROM (SELECT to_regclass(name) AS relid FROM unnest('{entry,log,cursor,checkpoint,pruned}'::text[]) AS name) AS tables
+FROM (SELECT to_regclass(name) AS relid
+  FROM unnest('{entry,log,cursor,checkpoint,pruned,erased}'::text[]) AS name) AS tables
 """

@@ -6,6 +6,7 @@ statement sees what was committed before it began: with another isolation the he
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple
@@ -18,16 +19,18 @@ from counterfoil.schemas.entry import GENESIS
 from .chain import chained, settled, without_twins
 from .postgres import Session, abandon, bounded, make_durable
 from .postgres_faults import translated
-from .postgres_tables import has_tables, identify, make_tables
+from .postgres_tables import has_tables, identify, make_tables, migrate
 from .store import SIGNED_NOTE, SavedCheckpoint
+from .tables import SCHEMA_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
 
     from psycopg.errors import Diagnostic
 
     from ..pending import Pending
     from .postgres import Connection, PostgresAddress
+    from .store import Place
 
 _CREATING: Final = int.from_bytes(b"CTFRmake", "big")
 """The advisory lock under which the tables of a log are made: it has no id of its own yet."""
@@ -68,7 +71,9 @@ class PostgresStore:
         make_durable(connection, self.name)
         if not self.log_id and not has_tables(connection):
             self._make_tables(connection)
-        log_id, key_id, _ = identify(connection, self.name)
+        log_id, key_id, version = identify(connection, self.name)
+        if version < SCHEMA_VERSION:
+            self._migrate(connection)
         if not self.log_id:
             self.log_id, self.fingerprint_key_id = log_id, key_id
         elif log_id != self.log_id:
@@ -80,6 +85,12 @@ class PostgresStore:
         _begin_under_lock(connection, _CREATING, connection.until)
         if not has_tables(connection):
             make_tables(connection, self.fingerprint_key_id)
+        connection.execute("COMMIT")
+
+    def _migrate(self, connection: Connection) -> None:
+        """Bring the tables to the version of this release in one transaction, unless another process was first."""
+        _begin_under_lock(connection, _CREATING, connection.until)
+        migrate(connection, identify(connection, self.name)[2])
         connection.execute("COMMIT")
 
     def _require_last(self, connection: Connection) -> None:
@@ -214,11 +225,42 @@ class PostgresStore:
             end = self._insert(connection, [pending])
         self._acknowledge(end)
 
+    def erase(self, pending: Pending, places: Sequence[Place], until: float) -> None:
+        """Remove the bodies of these entries and store ``pending``, which tells of it, in one transaction."""
+        columns = [list(column) for column in zip(*places, strict=True)]
+        with translated(self.name), self._transaction(until) as connection:
+            end = self._insert(connection, [pending])
+            kept = connection.execute(_KEEP_ERASED, (end.seq, *columns)).rowcount
+            if kept != len(places) or connection.execute(_ERASE, columns).rowcount != kept:
+                raise AuditUnavailable(f"{self.name}: one of the entries changed; nothing was erased")
+        self._acknowledge(end)
+
+    def rewrite(self, until: float) -> list[str]:
+        """Write the table and its indexes anew, and what the server's planner had sampled of them.
+
+        Old files are deleted, not overwritten; the server's own log (WAL), its archives and replicas keep what they do.
+        """
+        with translated(self.name):
+            self._session.run(lambda connection: connection.execute(_LOCK_TIMEOUT % _left(until)), until)
+            try:
+                return [words for statement, words in _REWRITE.items() if not self._rewritten(statement)]
+            finally:
+                self._session.run(lambda connection: connection.execute("RESET lock_timeout"), math.inf)
+
+    def _rewritten(self, statement: LiteralString) -> bool:
+        """Run a statement, however long it takes. False if somebody else is in the way, or we may not."""
+        self._warned = False
+        try:
+            self._session.run(lambda connection: connection.execute(statement), math.inf)
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivilege):
+            return False
+        return not self._warned and (statement != _LAST_LOOK or self._read(_DEAD_ROWS) == [(0,)])
+
     def purge(self, until: float) -> bool:
         """Remove what still stands of pruned bodies beside the table. False if somebody reads it."""
         with translated(self.name):
             self._session.run(lambda connection: connection.execute("VACUUM entry"), until)
-        return self._read("SELECT pg_stat_get_dead_tuples('entry'::regclass)") == [(0,)]
+        return self._read(_DEAD_ROWS) == [(0,)]
 
     def adopt_key(self, fingerprint_key_id: str) -> None:
         """Make the log's fingerprints with another key from the next entry on, which tells of it."""
@@ -240,8 +282,12 @@ class PostgresStore:
 
 def _begin_under_lock(connection: Connection, key: int, until: float) -> None:
     """Begin a transaction, and take an advisory lock until its end. The server waits for it no longer than we do."""
-    milliseconds = max(1, int((until - time.monotonic()) * 1000))
-    connection.execute(_BEGIN % (milliseconds, key))
+    connection.execute(_BEGIN % (_left(until), key))
+
+
+def _left(until: float) -> int:
+    """Return the milliseconds until then; of less than one the server would make none at all."""
+    return max(1, int((until - time.monotonic()) * 1000))
 
 
 def _head(connection: Connection) -> int:
@@ -274,10 +320,30 @@ _KEEP_HASHES = (
     "WHERE seq BETWEEN %s AND %s AND kind IS DISTINCT FROM 'log'"
 )
 _REMOVE_BODIES = "DELETE FROM entry WHERE seq BETWEEN %s AND %s AND kind IS DISTINCT FROM 'log'"
+_KEEP_ERASED = (
+    "INSERT INTO erased (seq, leaf_hash, chain_hash, erased_by) "
+    "SELECT seq, leaf_hash, chain_hash, %s FROM entry "
+    "JOIN unnest(%s::bigint[], %s::bytea[]) AS place (seq, chain_hash) USING (seq, chain_hash)"
+)
+_ERASE = (
+    "DELETE FROM entry USING unnest(%s::bigint[], %s::bytea[]) AS place (seq, chain_hash) "
+    "WHERE entry.seq = place.seq AND entry.chain_hash = place.chain_hash"
+)
+_DEAD_ROWS: LiteralString = "SELECT pg_stat_get_dead_tuples('entry'::regclass)"
+_LOCK_TIMEOUT = b"SET lock_timeout = %d"
+_LAST_LOOK: LiteralString = "VACUUM entry"
+_REWRITE: Final[dict[LiteralString, str]] = {
+    "VACUUM FULL entry": "the table's file, which somebody uses, or which only its owner may write anew",
+    _LAST_LOOK: "rows that a transaction which began before can still see",
+    "ANALYZE entry": "the planner's samples (pg_statistic), which only the table's owner may have made anew",
+    "VACUUM FULL pg_catalog.pg_statistic": "old samples of the planner (pg_statistic), which the database's owner may "
+    "have vacuumed",
+}
+"""What takes the last of a removed row out of the server's tables, and where that may stand if it fails."""
 _BY_EVENT_IDS = "SELECT event_id, seq, body, chain_hash FROM entry WHERE event_id = ANY(%s)"
 _LEAVES = (
     "SELECT seq, leaf_hash FROM entry WHERE seq > %(seq)s UNION ALL SELECT seq, leaf_hash FROM pruned "
-    "WHERE seq > %(seq)s ORDER BY seq LIMIT %(limit)s"
+    "WHERE seq > %(seq)s UNION ALL SELECT seq, leaf_hash FROM erased WHERE seq > %(seq)s ORDER BY seq LIMIT %(limit)s"
 )
 _LAST_CHECKPOINT: LiteralString = (
     "SELECT size, note, frontier FROM checkpoint WHERE note LIKE %(note)s ORDER BY size DESC LIMIT 1"

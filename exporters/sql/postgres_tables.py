@@ -7,7 +7,7 @@ says about such a column, it holds what the body says.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, LiteralString
 
 import psycopg
 
@@ -20,6 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .postgres import Connection
+
+_FIRST: Final = 2
+"""The first version that there was on PostgreSQL; see ``versions``."""
+
+_STEPS: Final[tuple[LiteralString, ...]] = (
+    (
+        "CREATE TABLE erased (seq BIGINT NOT NULL, leaf_hash BYTEA NOT NULL, chain_hash BYTEA NOT NULL, "
+        "erased_by BIGINT NOT NULL, PRIMARY KEY (seq))"
+    ),
+)
+"""The steps from each version to the next. They are written in plain SQL, because the models go on changing."""
 
 _OWN_SCHEMA: Final = "Give the log a schema of its own: CREATE SCHEMA audit, and ?options=-csearch_path%3Daudit."
 
@@ -62,6 +73,13 @@ def make_tables(connection: Connection, fingerprint_key_id: str) -> None:
         connection.execute(statement.encode())
     row = os.urandom(16), SCHEMA_VERSION, fingerprint_key_id
     connection.execute("INSERT INTO log (log_id, schema_version, fingerprint_key_id) VALUES (%s, %s, %s)", row)
+
+
+def migrate(connection: Connection, version: int) -> None:
+    """Bring a log of an older version to that of this release, within the transaction of the caller."""
+    for step in _STEPS[version - _FIRST :]:
+        connection.execute(step)
+    connection.execute("UPDATE log SET schema_version = %s", (SCHEMA_VERSION,))
 
 
 def _definitions() -> Iterator[str]:

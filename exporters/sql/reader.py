@@ -7,15 +7,17 @@ from abc import ABC, abstractmethod
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from counterfoil.schemas import Entry
+from counterfoil.schemas import Entry, LogEvent
 from counterfoil.schemas.entry import GENESIS
 
-from ..reach import Holder, Numbered
+from ..reach import Erased, Holder, Numbered
 from .statements import (
+    count_erased,
     select_about_others,
     select_checkpoints,
     select_cursors,
     select_entries,
+    select_erased,
     select_first_recorded_since,
     select_head,
     select_holders,
@@ -29,6 +31,8 @@ from .statements import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from counterfoil.schemas import ErasedEntry
 
     from ..filter import Filter
     from .statements import Statement
@@ -101,7 +105,7 @@ class LogReader(ABC):
     def stored(self) -> Iterator[tuple[int, bytes | None, bytes, bytes]]:
         """Yield ``(seq, body, leaf_hash, chain_hash)`` of every row as it stands, to the byte, for verification.
 
-        Of a pruned entry there is no body.
+        Of a pruned entry there is no body, of an erased one an empty body.
         """
         for page in self.stored_pages():
             yield from page
@@ -110,7 +114,7 @@ class LogReader(ABC):
         """Yield what ``stored`` yields, in lists of some hundred."""
         start = -(2**63)  # a row may have been put in anywhere
         while True:
-            statement = select_stored(self.dialect, pruned=self.schema_version > 1)
+            statement = select_stored(self.dialect, self.schema_version)
             page = self._rows(statement, {"start": start, "size": _ROWS})
             yield page
             if len(page) < _ROWS:
@@ -125,6 +129,23 @@ class LogReader(ABC):
     def is_pruned(self, seq: int) -> bool:
         """Whether the body of this entry was removed."""
         return self.schema_version > 1 and bool(self._rows(select_pruned(self.dialect), {"seq": seq}))
+
+    def erased_count(self) -> int:
+        """Return how many entries were erased."""
+        return int(self._rows(count_erased(self.dialect), {})[0][0]) if self.schema_version > 2 else 0
+
+    def erased(self, first: int, last: int) -> Iterator[Erased]:
+        """Yield what stayed of the erased entries from one number to another, in order."""
+        while self.schema_version > 2 and (
+            page := self._rows(select_erased(self.dialect), {"first": first, "last": last, "size": _ROWS})
+        ):
+            yield from (Erased(*row) for row in page)
+            first = page[-1][0] + 1
+
+    def chain_hash(self, seq: int) -> bytes | None:
+        """Return the chain hash of an entry, whether its body is there or not; None if there is no such entry."""
+        page = self._rows(select_stored(self.dialect, self.schema_version), {"start": seq, "size": 1})
+        return page[0][3] if page and page[0][0] == seq else None
 
     def prunable(self, since: str) -> tuple[int, int, int]:
         """Return how many bodies can be removed, and the first and last of their entries.
@@ -161,13 +182,22 @@ class LogReader(ABC):
         return [Holder(*row) for row in self._rows(select_holders(self.dialect, column), {"value": value})]
 
     def numbered(self, producer: str, first: int, last: int) -> list[Numbered]:
-        """Return how a producer counted its entries from ``first`` to ``last``, in order.
+        """Return how a producer counted its entries from ``first`` to ``last``, in order, those erased among them.
 
         None is from before the last pruned entry: there, numbers are missing that nobody can read any more.
         """
         first = max(first, self.last_pruned()[0] + 1)
         rows = self._rows(select_numbered(self.dialect), {"producer": producer, "first": first, "last": last})
-        return [Numbered(seq, number, tuple(json.loads(raised)), change) for seq, number, raised, change in rows]
+        found = [Numbered(seq, number, tuple(json.loads(raised)), change) for seq, number, raised, change in rows]
+        erased = [each for each in self._erased_entries(first, last) if each.producer == producer and each.numbers]
+        found += [Numbered(each.seq, each.numbers[-1], each.numbers[:-1], each.change) for each in erased]
+        return sorted(found, key=lambda each: each.seq) if erased else found
+
+    def _erased_entries(self, first: int, last: int) -> Iterator[ErasedEntry]:
+        """Yield what the log tells of the erased entries from ``first`` to ``last``."""
+        for seq in {each.erased_by for each in self.erased(first, last)}:
+            if (telling := self.entry(seq)) and isinstance(event := telling.event, LogEvent):
+                yield from (each for each in event.erased if first <= each.seq <= last)
 
     def _entries(self, wanted: dict[str, Any], after: int, size: int) -> list[Entry]:
         statement = select_entries(self.dialect, *wanted)

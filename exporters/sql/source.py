@@ -26,6 +26,10 @@ class LogSource(ABC):
         """Return up to ``limit`` entries that follow ``seq``, in order."""
         return self._reader.entries_after(seq, limit)
 
+    def chain_hash(self, seq: int) -> bytes | None:
+        """Return the chain hash of an entry, also of one whose body was removed; None if there is no such entry."""
+        return self._reader.chain_hash(seq)
+
     def head(self) -> int:
         """Return the sequence number of the last entry, 0 for an empty log."""
         return self._reader.head()

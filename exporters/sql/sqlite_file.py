@@ -185,9 +185,25 @@ class SqliteFile:
     def purge(self, until: float) -> bool:
         """Write the -wal into the database and empty it. False if somebody reads from it."""
         with translated(self.path), self._locked(until):
+            return self._emptied(self._open or self._connect(until), min(_left(until), _PATIENCE))
+
+    def rewrite(self, until: float) -> bool:
+        """Write the database anew without its free space, and empty the -wal. False if somebody reads from that.
+
+        Until the lock is there it waits; the writing takes its time.
+        """
+        with translated(self.path), self._locked(until):
             opened = self._open or self._connect(until)
-            self._wait_at_most(opened, min(_left(until), _PATIENCE))
-            (busy, _, _) = opened.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._require_presence(opened, AuditUnavailable)
+            connection = opened.connection
+            # Samples of what indexes hold, which somebody may have had SQLite take: they are made again by ANALYZE.
+            connection.execute("DROP TABLE IF EXISTS sqlite_stat4")
+            connection.execute("VACUUM")
+            return self._emptied(opened, _PATIENCE)
+
+    def _emptied(self, opened: _Open, patience: float) -> bool:
+        self._wait_at_most(opened, patience)
+        (busy, _, _) = opened.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return not busy
 
     def close(self) -> None:

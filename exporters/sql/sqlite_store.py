@@ -22,10 +22,11 @@ from .tables import SCHEMA_VERSION, EntryRow, definitions, table_of
 from .versions import migrate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from ..pending import Pending
+    from .store import Place
 
 
 class SqliteStore:
@@ -136,7 +137,7 @@ class SqliteStore:
     def leaves_after(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
         """Return ``(seq, leaf_hash)`` of up to ``limit`` entries that follow ``seq``, in order."""
         with self._file.reading(self._soon()) as connection:
-            return connection.execute(_LEAVES, (seq, seq, limit)).fetchall()
+            return connection.execute(_LEAVES, (seq, seq, seq, limit)).fetchall()
 
     def last_checkpoint(self, *, signed: bool) -> SavedCheckpoint | None:
         """Return the checkpoint of the largest size, of all or of those with a signature."""
@@ -158,6 +159,19 @@ class SqliteStore:
                 if connection.execute(statement, (first, last)).rowcount != count:
                     raise AuditUnavailable(f"{self.name}: somebody else prunes these entries; nothing was removed")
             connection.executemany(_INSERT, chained([pending], self.log_id, *self._end(connection)))
+
+    def erase(self, pending: Pending, places: Sequence[Place], until: float) -> None:
+        """Remove the bodies of these entries and store ``pending``, which tells of it, in one transaction."""
+        with self._file.transaction(until) as connection:
+            connection.executemany(_INSERT, chained([pending], self.log_id, *self._end(connection)))
+            for place in places:
+                for statement, given in ((_KEEP_ERASED, (pending.seq, *place)), (_ERASE, place)):
+                    if connection.execute(statement, given).rowcount != 1:
+                        raise AuditUnavailable(f"{self.name}: entry {place.seq} changed; nothing was erased")
+
+    def rewrite(self, until: float) -> list[str]:
+        """Write the file anew, page by page, without what was removed, and empty the -wal."""
+        return [] if self._file.rewrite(until) else [f"{self._path.name}-wal, while somebody reads the log"]
 
     def purge(self, until: float) -> bool:
         """Empty the -wal, where removed bodies may still stand. False if somebody reads from it."""
@@ -212,8 +226,13 @@ _INSERT = str(
 _END = "SELECT seq, chain_hash, (SELECT fingerprint_key_id FROM log) FROM entry ORDER BY seq DESC LIMIT 1"
 _LEAVES = (
     "SELECT seq, leaf_hash FROM entry WHERE seq > ? UNION ALL SELECT seq, leaf_hash FROM pruned WHERE seq > ? "
-    "ORDER BY seq LIMIT ?"
+    "UNION ALL SELECT seq, leaf_hash FROM erased WHERE seq > ? ORDER BY seq LIMIT ?"
 )
+_KEEP_ERASED = (
+    "INSERT INTO erased (seq, leaf_hash, chain_hash, erased_by) SELECT seq, leaf_hash, chain_hash, ? FROM entry "
+    "WHERE seq = ? AND chain_hash = ?"
+)
+_ERASE = "DELETE FROM entry WHERE seq = ? AND chain_hash = ?"
 _KEEP_HASHES = (
     "INSERT INTO pruned (seq, leaf_hash, chain_hash) SELECT seq, leaf_hash, chain_hash FROM entry "
     "WHERE seq BETWEEN ? AND ? AND kind IS NOT 'log'"

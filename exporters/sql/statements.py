@@ -5,18 +5,32 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from sqlalchemy import ColumnElement, LargeBinary, Text, bindparam, case, cast, func, null, or_, select, text, union_all
+from sqlalchemy import (
+    ColumnElement,
+    LargeBinary,
+    Text,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal_column,
+    null,
+    or_,
+    select,
+    text,
+    union_all,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from counterfoil.schemas.events import EVENT_TYPES
 
 from .body import BodyBytes, ChecksEndedSo, FromBody, HasAudience, NumberFromBody
-from .tables import CheckpointRow, CursorRow, EntryRow, PrunedRow, table_of
+from .tables import CheckpointRow, CursorRow, EntryRow, ErasedRow, PrunedRow, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sqlalchemy import GenerativeSelect
+    from sqlalchemy import GenerativeSelect, Select, Table
 
 Statement: TypeAlias = tuple[str, dict[str, Any]]
 """What the driver runs, with the parameters that are constants of the statement."""
@@ -36,8 +50,13 @@ UNSTATED: Final = {
 """What a filter is to find where nobody stated anything, in events that have such a part: bodies hold only what was
 stated."""
 
+_PRUNED_SINCE: Final = 2
+_ERASED_SINCE: Final = 3
+"""The versions of the tables since which there are these."""
+
 _entry = table_of(EntryRow)
 _pruned = table_of(PrunedRow)
+_erased = table_of(ErasedRow)
 _cursor = table_of(CursorRow)
 _checkpoint = table_of(CheckpointRow)
 
@@ -61,14 +80,25 @@ def select_entries(dialect: Any, *names: str) -> Statement:
 
 
 @cache
-def select_stored(dialect: Any, *, pruned: bool = True) -> Statement:
-    """Ask for every row from ``start`` on, ``size`` of them, as it stands; of a pruned entry without the body."""
-    found = select(_entry.c.seq, BodyBytes().label("body"), _entry.c.leaf_hash, _entry.c.chain_hash)
-    every: GenerativeSelect = found.where(_entry.c.seq >= bindparam("start"))
-    if pruned:
-        without = select(_pruned.c.seq, null(), _pruned.c.leaf_hash, _pruned.c.chain_hash)
-        every = union_all(every, without.where(_pruned.c.seq >= bindparam("start")))
+def select_stored(dialect: Any, version: int) -> Statement:
+    """Ask for every row from ``start`` on, ``size`` of them, as it stands.
+
+    Of a pruned entry the body is NULL, of an erased one empty, which no body is.
+    """
+    tables: list[tuple[Table, ColumnElement[Any]]] = [(_entry, BodyBytes().label("body"))]
+    if version >= _PRUNED_SINCE:
+        tables.append((_pruned, null()))
+    if version >= _ERASED_SINCE:
+        tables.append((_erased, literal_column("x''" if dialect is SQLITE else "''::bytea")))
+    parts = [_from(*each) for each in tables]
+    every = union_all(*parts) if len(parts) > 1 else parts[0]
     return _written(every.order_by(text("seq")).limit(bindparam("size")), dialect)
+
+
+def _from(table: Table, body: ColumnElement[Any]) -> Select[Any]:
+    found: Any = select(table.c.seq, body, table.c.leaf_hash, table.c.chain_hash)
+    rows: Select[Any] = found.where(table.c.seq >= bindparam("start"))
+    return rows
 
 
 @cache
@@ -114,6 +144,19 @@ def select_checkpoints(dialect: Any) -> Statement:
 def select_pruned(dialect: Any) -> Statement:
     """Ask what stayed of the pruned entry ``seq``."""
     return _written(select(*_pruned.c).where(_pruned.c.seq == bindparam("seq")), dialect)
+
+
+@cache
+def select_erased(dialect: Any) -> Statement:
+    """Ask what stayed of the erased entries from ``first`` to ``last``, and which entries tell of them."""
+    found = select(*_erased.c).where(_erased.c.seq.between(bindparam("first"), bindparam("last")))
+    return _written(found.order_by(_erased.c.seq).limit(bindparam("size")), dialect)
+
+
+@cache
+def count_erased(dialect: Any) -> Statement:
+    """Ask how many entries were erased."""
+    return _written(select(func.count()).select_from(_erased), dialect)
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from counterfoil.schemas import StoreCorrupt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ..pending import Pending
 
@@ -33,6 +33,13 @@ class SavedCheckpoint(NamedTuple):
             raise StoreCorrupt(f"another checkpoint of {self.size} entries is stored already, with another root")
         more = [line for line in theirs.splitlines(keepends=True) if line not in lines]
         return self._replace(note=self.note + "".join(more))
+
+
+class Place(NamedTuple):
+    """Where an entry stands in the chain."""
+
+    seq: int
+    chain_hash: bytes
 
 
 class Store(Protocol):
@@ -73,6 +80,20 @@ class Store(Protocol):
 
         They are those from ``first`` to ``last`` but for what the log tells of itself. Their hashes stay. Raises
         ``AuditUnavailable`` if there are more or fewer of them.
+        """
+        ...
+
+    def erase(self, pending: Pending, places: Sequence[Place], until: float) -> None:
+        """Remove the bodies of these entries and store ``pending``, which tells of it, in one transaction.
+
+        Their hashes stay. Raises ``AuditUnavailable`` if one of them does not stand there so.
+        """
+        ...
+
+    def rewrite(self, until: float) -> list[str]:
+        """Write the database anew without what was removed. Return in words where some of it may still stand.
+
+        ``until`` bounds the waits for others, not the writing itself.
         """
         ...
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.sql.compiler import DDLCompiler
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """The version of these tables, kept in ``log.schema_version`` and in SQLite's ``user_version``; see ``versions``."""
 
 
@@ -136,7 +136,19 @@ class PrunedRow(SQLModel, table=True):
     chain_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
-TABLES: tuple[type[SQLModel], ...] = (EntryRow, LogRow, CursorRow, CheckpointRow, PrunedRow)
+class ErasedRow(SQLModel, table=True):
+    """What stays of an entry whose body was erased: as of a pruned one, and which entry tells of it."""
+
+    __tablename__: ClassVar[Any] = "erased"
+    __table_args__: ClassVar[Any] = {"sqlite_strict": True}
+
+    seq: int = Field(sa_column=Column(_SEQ, primary_key=True, autoincrement=False))
+    leaf_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    chain_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    erased_by: int = Field(sa_type=_SEQ)
+
+
+TABLES: tuple[type[SQLModel], ...] = (EntryRow, LogRow, CursorRow, CheckpointRow, PrunedRow, ErasedRow)
 """All the tables of a log."""
 
 

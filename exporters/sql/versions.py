@@ -47,4 +47,12 @@ def _to_2(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE checkpoint ADD COLUMN frontier BLOB")
 
 
-_STEPS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (_to_2,)
+def _to_3(connection: sqlite3.Connection) -> None:
+    """Keep the hashes of entries whose bodies were erased, one by one."""
+    connection.execute(
+        "CREATE TABLE erased (seq INTEGER NOT NULL, leaf_hash BLOB NOT NULL, chain_hash BLOB NOT NULL, "
+        "erased_by INTEGER NOT NULL, PRIMARY KEY (seq)) STRICT"
+    )
+
+
+_STEPS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (_to_2, _to_3)

@@ -21,9 +21,9 @@ from counterfoil.schemas import AuditTimeout, AuditUnavailable, LogClosed, Store
 from ..pending import Pending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
-    from .store import SavedCheckpoint, Store
+    from .store import Place, SavedCheckpoint, Store
 
 MAX_BATCH: Final = 64
 """How many entries one commit takes at most."""
@@ -252,6 +252,21 @@ class Writer:
         until = self._until()
         with self._led(until):
             self._store.prune(pending, first, last, count, until)
+
+    def erase(self, pending: Pending, places: Sequence[Place]) -> None:
+        """Remove the bodies of these entries, and commit ``pending``, which tells of it, with that."""
+        until = self._until()
+        with self._led(until):
+            self._store.erase(pending, places, until)
+
+    def rewrite(self) -> list[str]:
+        """Write the database anew without what was removed. Return in words where some of it may still stand.
+
+        It takes as long as it takes, and other writers wait meanwhile.
+        """
+        until = self._until()
+        with self._led(until):
+            return self._store.rewrite(until)
 
     def purge(self) -> bool:
         """Remove what still stands of pruned bodies beside the table. False if somebody reads it: try again."""

@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 def test_a_reader_has_no_way_to_write() -> None:
     """Whoever is given a reader can look, verify and close, and nothing else."""
     face = {name for name in dir(AuditReader) if not name.startswith("_")}
-    facts = {"commitment", "fingerprint_key_id", "head", "is_pruned", "log_id", "pruned_to"}
+    facts = {
+        "commitment",
+        "erased_by",
+        "erased_count",
+        "fingerprint_key_id",
+        "head",
+        "is_pruned",
+        "log_id",
+        "pruned_to",
+    }
     assert face == facts | {"close", "entry", "find", "incident", "open", "verify"}
 
 

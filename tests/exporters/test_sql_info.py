@@ -23,7 +23,8 @@ def test_the_facts_of_a_log(writer: Writer, address: Path, seal: Seal) -> None:
     found = describe(str(address))
     assert found["path"] == str(address)
     assert (found["log_id"], found["fingerprint_key_id"]) == (writer.log_id.hex(), "00000000")
-    assert (found["entries"], found["pruned_to"], found["schema_version"], found["journal_mode"]) == (1, 0, 2, "wal")
+    assert (found["entries"], found["pruned_to"], found["schema_version"], found["journal_mode"]) == (1, 0, 3, "wal")
+    assert found["erased"] == 0
     assert found["bytes"] == address.stat().st_size
     assert found["wal_bytes"] > 0
     assert found["sqlite"] == sqlite3.sqlite_version

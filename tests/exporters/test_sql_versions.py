@@ -27,8 +27,11 @@ VECTORS = Path(__file__).parents[1] / "vectors"
 STORES = {
     "store-v1.db": "7e5797acb1872e24ec9fb44c5dcd3357d87fd5b5e536a00d67048839563674eb",
     "store-v2.db": "223f9e491fd7354fbd965370a75f8222e90cc47d4ed3d01b8baedf837e32b622",
+    "store-v3.db": "6deecc551a30bd77aa8cb756ce52939e985bf736aca299404df7e324a37d04d8",
 }
 PRUNED = {"store-v2-pruned.db": "fa1a9609c18920c52fad82713e9dbf54dc904ff253ffc3eb7bef3d61db097c08"}
+ERASED = {"store-v3-erased.db": "aba44dc2718c4036693a492a7690dab43a489520e80837168f403c06be47b82b"}
+ERASED_KEY = "counterfoil/vectors+c511f623+Ael4XQXxnZYIA4uiuc52FY1xlWxiv81Z0CyOJLj6ymzK"
 PRUNED_KEY = "counterfoil/vectors+0ece3ce1+AReYLq0btm+0dr2WakDDxjCKNgzoWFG6vuSjJq0KVwWM"
 KEY = FingerprintKey(b"the key of tests/vectors, no secret")
 
@@ -65,7 +68,7 @@ def _structure(path: Path) -> dict[str, Any]:
 def test_the_files_are_the_released_ones() -> None:
     """They are never edited: a new version gets a new file, and there is one of each version."""
     digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in VECTORS.glob("store-v*.db")}
-    assert digests == STORES | PRUNED
+    assert digests == STORES | PRUNED | ERASED
     assert len(STORES) == SCHEMA_VERSION
 
 
@@ -118,6 +121,26 @@ def test_a_pruned_log_with_signed_checkpoints(copy_of: Callable[[str], Path]) ->
     with AuditReader.open(path) as reader:
         found = reader.verify(keys=[PRUNED_KEY])
         assert (bool(found.consistent), found.entries, found.signed.reach) == (True, 19, 16)
+
+
+def test_a_log_with_erased_entries(copy_of: Callable[[str], Path]) -> None:
+    """It verifies under its key, complete as it is, is read, and goes on."""
+    path = copy_of("store-v3-erased.db")
+    with AuditReader.open(path) as reader:
+        found = reader.verify(keys=[ERASED_KEY], deep=True)
+        assert found.failed == ()
+        assert (found.entries, bool(found.consistent), bool(found.complete), bool(found.deep)) == (14, True, True, True)
+        assert found.signed.reach == 14
+        assert [reader.erased_by(seq) for seq in range(2, 7)] == [None, 9, None, 9, None]
+        told = reader.entry(9)
+        assert told is not None
+        assert isinstance(told.event, LogEvent)
+        assert [each.seq for each in told.event.erased] == [3, 5]
+    with AuditLog.open(path, fingerprint_key=KEY) as log:
+        log.record(LogEvent(change=LogChange.GAP))
+    with AuditReader.open(path) as reader:
+        found = reader.verify(keys=[ERASED_KEY])
+        assert (bool(found.consistent), found.entries, found.signed.reach) == (True, 17, 14)
 
 
 @pytest.mark.parametrize("name", STORES)
@@ -194,3 +217,7 @@ def test_the_script_of_the_vectors_still_makes_one(tmp_path: Path) -> None:
     with AuditReader.open(tmp_path / "pruned.db") as reader:
         assert reader.verify(keys=[str(key.verifier_key)]).signed
         assert reader.pruned_to() == 6
+    key = script["make_erased_store"](tmp_path / "erased.db")
+    with AuditReader.open(tmp_path / "erased.db") as reader:
+        assert reader.verify(keys=[str(key.verifier_key)]).signed
+        assert reader.erased_by(5) == 9

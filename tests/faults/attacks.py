@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from counterfoil.audit import AuditLog
 from counterfoil.audit.integrity.merkle import root_of
-from counterfoil.audit.integrity.note import Checkpoint, origin_of, parse_checkpoint, pruned_origin_of
+from counterfoil.audit.integrity.note import (
+    Checkpoint,
+    erased_origin_of,
+    origin_of,
+    parse_checkpoint,
+    pruned_origin_of,
+)
 from counterfoil.audit.integrity.signing_key import SigningKey
 from counterfoil.schemas import Action, CredentialUse, FingerprintKey, Resource, Token, canonical_bytes
 from counterfoil.schemas.entry import GENESIS, chain_hash, leaf_hash
@@ -189,6 +195,35 @@ class Attacker:
         """Return the note that a pruning entry has, unsigned."""
         return Checkpoint(pruned_origin_of(self.log_id.hex()), len(leaves), root_of(leaves))
 
+    def erase(self, *seqs: int) -> list[dict[str, Any]]:
+        """Take single bodies away, and return what an entry would tell of them."""
+        told: list[dict[str, Any]] = []
+        for seq in seqs:
+            body, leaf = self.connection.execute("SELECT body, leaf_hash FROM entry WHERE seq = ?", (seq,)).fetchone()
+            producer = json.loads(body)["context"]["producer"]
+            numbers = [*producer["raised"], producer["seq"]]
+            told.append({"seq": seq, "leaf_hash": leaf.hex(), "producer": producer["id"], "numbers": numbers})
+            self.connection.execute(
+                "INSERT INTO erased SELECT seq, leaf_hash, chain_hash, (SELECT max(seq) + 1 FROM entry) FROM entry "
+                "WHERE seq = ?",
+                (seq,),
+            )
+        for seq in seqs:
+            self.run(f"DELETE FROM entry WHERE seq = {seq}")
+        return told
+
+    def tell_erased(self, told: list[dict[str, Any]], note: str | None, key: SigningKey | None = None) -> None:
+        """Add the entry that tells of it."""
+        said: dict[str, Any] = {"change": "erased", "log_id": self.log_id.hex(), "erased": told, "reason": "a secret"}
+        said |= {"note": note} if note else {}
+        self.append(said | ({"verification_key": str(key.verifier_key)} if key else {}))
+
+    def erasure_note(self, *seqs: int) -> Checkpoint:
+        """Return the note that an erasure of these entries has, unsigned."""
+        either = "SELECT seq, chain_hash FROM entry UNION ALL SELECT seq, chain_hash FROM erased"
+        heads = {seq: bytes(head) for seq, head in self.connection.execute(either)}
+        return Checkpoint(erased_origin_of(self.log_id.hex()), len(seqs), root_of([heads[seq] for seq in seqs]))
+
     def redefine(self, old: str, new: str) -> None:
         """Change the definition of the table of entries, behind SQLite's back."""
         self.run("PRAGMA writable_schema = ON")
@@ -291,10 +326,30 @@ def attacks() -> Iterator[Attack]:
     yield Attack("the same, signed with a key of the attacker's own", _prune_own_key, (), bad, ())
     yield Attack("the same, under the name of the log's key", _prune_forged, bad, bad, bad)
     yield Attack("a signed note of pruning is moved to other bodies", _prune_moved, bad, bad, bad)
+    yield from _erasures()
     deep = (CONSISTENT, DEEP)
     for what, do in _SCHEMA.items():
         yield Attack(f"{what}, with `--deep`", do, deep, deep, deep, options=lambda scene: [*scene.options, "--deep"])
         yield Attack(f"{what}, without `--deep`", do, (), (), ())
+
+
+def _erasures() -> Iterator[Attack]:
+    """Yield what is done under the name of erasure, or to one that was right."""
+    bad, with_key, seen, holed = (CONSISTENT,), (CONSISTENT, SIGNED), (CONSISTENT, WITNESSED), (CONSISTENT, COMPLETE)
+    yield Attack("a body is erased, and no entry says so", _erase_unnoted, holed, holed, holed)
+    yield Attack("a body is erased, an entry says so, without a note", _erase_unsaid, bad, bad, bad)
+    yield Attack("a body is erased, an entry says so, unsigned", _erase_unsigned, bad, bad, bad)
+    yield Attack("a body is erased under a key of the attacker's own", _erase_own_key, (), bad, ())
+    yield Attack("a body is erased under the name of the log's key", _erase_forged, bad, bad, bad)
+    yield Attack("a signed note of erasure is moved to another entry", _erase_moved, bad, bad, bad)
+    yield Attack("the same, and the entry that is named is exchanged for it", _erase_exchanged, bad, with_key, seen)
+    yield Attack("a signed erasure is told again, of one entry more", _erase_more, bad, bad, bad)
+    yield Attack("a signed erasure is told once more", _erase_replayed, bad, bad, bad)
+    yield Attack("a signed note of pruning is given for an erasure", _erase_by_pruning, bad, bad, bad)
+    yield Attack("an entry says that a body was erased which is there", _erase_nothing, bad, bad, bad)
+    yield Attack("another body is put in the place of one that was erased", _put_in, bad, with_key, seen)
+    yield Attack("what stayed of an erased entry is altered", _erase_altered, bad, with_key, seen)
+    yield Attack("the entry that tells of an erasure is erased", _erase_the_telling, bad, bad, bad)
 
 
 def _edit_rehash(it: Attacker) -> None:
@@ -452,6 +507,100 @@ def _prune_moved(it: Attacker) -> None:
     leaves, own = it.prune(), it.scene.key or _other_key()
     note = it.pruning_note(leaves[:-1]).signed(own)
     it.tell_pruned(leaves, str(note), own)
+
+
+def _erased(it: Attacker, *seqs: int) -> SigningKey:
+    """Erase entries as the log's owner does, and return the key: one of the attacker's own where the log has none."""
+    told, own = it.erase(*seqs), it.scene.key or _other_key()
+    it.tell_erased(told, str(it.erasure_note(*seqs).signed(own)), own)
+    return own
+
+
+def _erase_unnoted(it: Attacker) -> None:
+    it.erase(_ATTACKED)
+
+
+def _erase_unsaid(it: Attacker) -> None:
+    it.tell_erased(it.erase(_ATTACKED), None)
+
+
+def _erase_unsigned(it: Attacker) -> None:
+    it.tell_erased(it.erase(_ATTACKED), str(it.erasure_note(_ATTACKED)))
+
+
+def _erase_own_key(it: Attacker) -> None:
+    told, own = it.erase(_ATTACKED), _other_key()
+    it.tell_erased(told, str(it.erasure_note(_ATTACKED).signed(own)), own)
+
+
+def _erase_forged(it: Attacker) -> None:
+    told, own = it.erase(_ATTACKED), it.scene.key or _other_key()
+    it.tell_erased(told, _spoilt(str(it.erasure_note(_ATTACKED).signed(own))), own)
+
+
+def _erase_moved(it: Attacker) -> None:
+    told, own = it.erase(_ATTACKED), it.scene.key or _other_key()
+    it.tell_erased(told, str(it.erasure_note(_ATTACKED - 1).signed(own)), own)
+
+
+def _erase_exchanged(it: Attacker) -> None:
+    """Let what stands in the place of the entry be what the note is about."""
+    told, own = it.erase(_ATTACKED), it.scene.key or _other_key()
+    note = str(it.erasure_note(_ATTACKED - 1).signed(own))
+    it.run(
+        "UPDATE erased SET (leaf_hash, chain_hash) = (SELECT leaf_hash, chain_hash FROM entry "
+        f"WHERE seq = {_ATTACKED - 1}) WHERE seq = {_ATTACKED}"
+    )
+    it.tell_erased(told, note, own)
+
+
+def _erase_more(it: Attacker) -> None:
+    own = _erased(it, _ATTACKED - 1)
+    told = [*it.erase(_ATTACKED), {"seq": _ATTACKED - 1, "leaf_hash": "0" * 64}]
+    it.tell_erased(told, str(it.erasure_note(_ATTACKED - 1).signed(own)), own)
+
+
+def _erase_replayed(it: Attacker) -> None:
+    _erased(it, _ATTACKED)
+    (body,) = it.connection.execute("SELECT body FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
+    event = json.loads(body)
+    it.append({name: member for name, member in event.items() if name not in {"kind", "context"}})
+
+
+def _erase_by_pruning(it: Attacker) -> None:
+    told, own = it.erase(_ATTACKED), it.scene.key or _other_key()
+    pruned = it.pruning_note([bytes.fromhex(each["leaf_hash"]) for each in told])
+    it.tell_erased(told, str(pruned.signed(own)), own)
+
+
+def _erase_nothing(it: Attacker) -> None:
+    own = it.scene.key or _other_key()
+    (leaf,) = it.connection.execute("SELECT leaf_hash FROM entry WHERE seq = ?", (_ATTACKED,)).fetchone()
+    told: list[dict[str, Any]] = [{"seq": _ATTACKED, "leaf_hash": leaf.hex(), "numbers": []}]
+    it.tell_erased(told, str(it.erasure_note(_ATTACKED).signed(own)), own)
+
+
+def _put_in(it: Attacker) -> None:
+    _erased(it, _ATTACKED)
+    columns = "seq, body, leaf_hash, chain_hash"
+    it.run(
+        f"INSERT INTO entry ({columns}) SELECT erased.seq, replace(replace(body, 'action_', 'Action_'), "
+        "json_extract(body, '$.context.event_id'), '00000000-0000-7000-8000-0000000000ff'), erased.leaf_hash, "
+        f"erased.chain_hash FROM erased, entry WHERE entry.seq = {_ATTACKED - 1}",
+        "DELETE FROM erased",
+    )
+
+
+def _erase_altered(it: Attacker) -> None:
+    _erased(it, _ATTACKED)
+    it.run("UPDATE erased SET leaf_hash = zeroblob(32)")
+
+
+def _erase_the_telling(it: Attacker) -> None:
+    own = _erased(it, _ATTACKED)
+    (last,) = it.connection.execute("SELECT max(seq) FROM entry").fetchone()
+    told = it.erase(last)
+    it.tell_erased(told, str(it.erasure_note(last).signed(own)), own)
 
 
 def _false_index(it: Attacker) -> None:

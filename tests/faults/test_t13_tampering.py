@@ -15,6 +15,7 @@ from attacks import PLAIN, SIGNED, WITNESSED, Attack, Attacker, Scene, attacks, 
 from counterfoil.audit.cli.main import main
 from counterfoil.audit.integrity import State, Verdict
 from counterfoil.audit.integrity.chain import Chain
+from counterfoil.audit.integrity.erasure import Erasures
 from counterfoil.audit.integrity.pruning import Prunings
 from counterfoil.audit.integrity.signatures import Signatures
 from counterfoil.audit.integrity.witness import Witnesses
@@ -145,6 +146,13 @@ DEFECTS: dict[str, tuple[type, str, Callable[..., Any], str, str]] = {
         _whatever_was_seen,
         "an older copy is put back",
         WITNESSED,
+    ),
+    "erased rows are believed": (
+        Erasures,
+        "problem",
+        _nothing,
+        "a body is erased, an entry says so, without a note",
+        PLAIN,
     ),
     "pruned rows are believed": (Prunings, "problem", _nothing, "bodies are taken away", PLAIN),
 }

@@ -75,7 +75,8 @@ def samples(key: FingerprintKey, mark: str) -> tuple[Event, ...]:
             "reported_by": mark,
         },
         "log": {"change": "gap", "log_id": mark, "fingerprint_key_id": mark, "count": 1, "first": 1, "last": 2,
-                "reason": mark, "verification_key": VERIFICATION_KEY, "note": NOTE},
+                "reason": mark, "verification_key": VERIFICATION_KEY, "note": NOTE,
+                "erased": [{"seq": 2, "leaf_hash": "0" * 64, "producer": "a1", "numbers": [1, 2], "change": "gap"}]},
     }  # fmt: skip
     return tuple(
         EVENT_TYPES[kind].model_validate({"kind": kind, "context": context, **members[kind]}) for kind in EVENT_TYPES
