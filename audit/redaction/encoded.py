@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 _SHORTEST: Final = 16
-_RUN = re.compile(r"(?:[A-Za-z0-9+/]{60,76}\r?\n)*(?:[A-Za-z0-9+/_-]{16,}={0,2}|[A-Za-z0-9+/_-]{14,15}={1,2})")
+_RUN = re.compile(
+    r"(?:[A-Za-z0-9+/]{60,76}\r?\n)*(?:[A-Za-z0-9+/_-]{16,}={0,2}|[A-Za-z0-9+/_-]{14,15}={1,2}"
+    r"|(?<=\n)[A-Za-z0-9+/]{1,15}(?:={1,2}|(?=[\r\n\"'\\]|\Z)))"
+)
+_LINE = re.compile(r"[A-Za-z0-9+/]{60,76}")
+_NEXT_LINE = re.compile(r"\r?\n(?=[A-Za-z0-9+/])")
 _PART = re.compile(r"[A-Za-z0-9]{16,}={0,2}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{7,}={0,2}")
 _HEX = re.compile(r"[0-9A-Fa-f]+")
@@ -39,22 +44,39 @@ def with_runs(texts: Sequence[str]) -> list[int]:
     return [place for place, text in enumerate(texts) if len(text) >= _SHORTEST and _LONG in _runs(text)]
 
 
-def _runs(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass").translate(_AS_RUNS)
-
-
 def encoded_secrets(text: str, hides: Callable[[str], bool]) -> Iterator[tuple[int, int]]:
     """Yield where a secret is encoded. ``hides`` tells whether a decoded text holds one."""
-    for run in _RUN.finditer(text):
-        said = _decoded(run[0])
-        if said is not None:
-            if _is_pair(said) or hides(said):
-                yield run.span()
-        elif not run[0].isalnum():  # what stands before it may be of the alphabet as well: ``/login/dXNl…``
-            for part in _PART.finditer(text, *run.span()):
-                said = _decoded(part[0])
-                if said is not None and (_is_pair(said) or hides(said)):
-                    yield part.span()
+    runs = _runs(text)
+    at = runs.find(_LONG)
+    while at >= 0:
+        line, end = at, _end(runs, at)
+        while _LINE.fullmatch(text, line, end) and (more := _NEXT_LINE.match(text, end)):
+            line, end = more.end(), _end(runs, more.end())
+        for run in _RUN.finditer(text, at, end):
+            yield from _within(run, hides)
+        at = runs.find(_LONG, end)
+
+
+def _runs(text: str) -> bytes:
+    """Return the text with ``x`` for each character of the alphabet: in that, runs are found fastest."""
+    return text.encode("ascii", "replace").translate(_AS_RUNS)
+
+
+def _end(runs: bytes, start: int) -> int:
+    end = runs.find(b" ", start)
+    return len(runs) if end < 0 else end
+
+
+def _within(run: re.Match[str], hides: Callable[[str], bool]) -> Iterator[tuple[int, int]]:
+    said = _decoded(run[0])
+    if said is not None:
+        if _is_pair(said) or hides(said):
+            yield run.span()
+    elif not run[0].isalnum():  # what stands before it may be of the alphabet as well: ``/login/dXNl…``
+        for part in _PART.finditer(run.string, *run.span()):
+            said = _decoded(part[0])
+            if said is not None and (_is_pair(said) or hides(said)):
+                yield part.span()
 
 
 def is_encoded_pair(text: str) -> bool:

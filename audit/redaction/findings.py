@@ -84,17 +84,19 @@ class Findings:
         """Remove by position what is written inside, then by pattern, by turns, as one can uncover the other."""
         is_uri = field.hostile is Hostile.URI
         hide = _bare if is_uri else marker
+        text, whole = (text, False) if is_uri else self._without_nested(text, path)
         for _ in range(_ROUNDS):
-            text, whole = (text, False) if is_uri else self._without_nested(text, path)
             if whole:
                 return text
-            text, removed = without_secrets(text, patterns, hide)
+            plain, removed = without_secrets(text, patterns, hide) if patterns else (text, [])
             for rule, length in removed:
                 self.removed(path, rule, length)
-            decoded = self._without_encoded(text, path, hide)
-            if not removed and decoded == text:
+            decoded = self._without_encoded(plain, path, hide)
+            if decoded == text:
                 return text
-            text = decoded
+            text, whole = (decoded, False) if is_uri else self._without_nested(decoded, path)
+            if text == plain:
+                return text
             patterns = [row for row in suspects([text]).get(0, ()) if row.rule not in field.keeping]
         self.removed(path, "entangled", len(text))
         return hide("entangled")

@@ -48,7 +48,10 @@ _MOST_PARTS = 16
 _MOST_PASSES = 4
 _PART = re.compile(r"""\{(?=\s*["}])|\[(?=\s*[\[{"])""")
 
-_FORM = re.compile(r"[^\s\0=&{}\"'<>]{1,128}=[^\s\0&]*(?:&[^\s\0=&]{0,128}(?:=[^\s\0&]*)?)*")
+_ALONE = re.compile(r"[^\s\0]+")
+_QUERY = re.compile(r"[^?#=]*[?#]")
+_FORM = re.compile(r"[^\s\0=&#{}\"'<>]{1,128}=")
+_PARAMETER = re.compile(r"(?:(?<=[?&#])|\A)([^=&#]{1,128})=([^&#]+)")
 _SAFE = "[]:/,@!*'()~-._$"
 """What stands in forms as it is, besides letters and digits. Markers do."""
 
@@ -63,6 +66,7 @@ _SETTING = re.compile(
 _BETWEEN = re.compile(r"\s*(?:[#;!].*|\[[^\]]*\]\s*|-{3,}\s*|[{}(),\[\]]*\s*)", re.DOTALL)
 _MOST_OTHERS = 3
 """Lines that say something else, beyond as many as there are settings."""
+_BREAK = re.compile(r"[\n\r\0]")
 _LINE = re.compile(r"[^\r\n\0]+")
 _QUOTED = re.compile(r"""(["'])(.*)\1[,;]?\s*""", re.DOTALL)
 _BLOCK = re.compile(r"[|>][+-]?[0-9]?\s*")
@@ -173,17 +177,18 @@ def _finite(digits: str) -> float:
 
 
 def _form(text: str) -> list[Piece]:
-    start = 1 if text[:1] in {"?", "#"} else 0
-    if "=" not in text or not _FORM.fullmatch(text, start):
+    """Return the parameters of a form, or of the query and the fragment of a URL that stands alone."""
+    if "=" not in text or not _ALONE.fullmatch(text):
+        return []
+    query = _QUERY.match(text)
+    start = query.end() if query else 0
+    if not _FORM.match(text, start):
         return []
     pieces: list[Piece] = []
-    for part in text[start:].split("&"):
-        name, equals, value = part.partition("=")
-        end = start + len(part)
-        if equals and value:
-            reads = unquote_plus(value) if "+" in value or "%" in value else value
-            pieces.append(Piece(end - len(value), end, reads, unquote(name), form=True))
-        start = end + 1
+    for part in _PARAMETER.finditer(text, start):
+        name, value = part.groups()
+        reads = unquote_plus(value) if "+" in value or "%" in value else value
+        pieces.append(Piece(*part.span(2), reads, unquote(name), form=True))
     return pieces
 
 
@@ -196,6 +201,8 @@ def _escaped(text: str) -> Iterator[Piece]:
 
 
 def _settings(text: str) -> list[Piece]:
+    if not _BREAK.search(text):
+        return []
     pieces: list[Piece] = []
     others, block, name = 0, -1, ""
     for line in _LINE.finditer(text):
