@@ -47,6 +47,25 @@ class Plan(dict[str, "Step"]):
         self.model = model
         self.shapes: dict[frozenset[str], Shape] = {}
         """For ``reading``: what there is to do for a part, by which fields it states."""
+        self.routes: dict[tuple[str, ...], Route] = {}
+        """For ``run``: what there is to do for the JSON form of a part, by its members."""
+
+    def route(self, members: Sequence[str]) -> Route:
+        """Find out once what there is to do for these members, each of which is declared."""
+        names = tuple(members)
+        if names not in self.routes:
+            if len(self.routes) >= _MOST_ROUTES:
+                self.routes.clear()
+            steps = [(name, self[name]) for name in names]
+            self.routes[names] = tuple((name, step, _known(step)) for name, step in steps if step is not None)
+        return self.routes[names]
+
+
+def _known(step: Step) -> frozenset[str] | None:
+    """Return the strings that need no redaction; for text, none that can be told."""
+    if isinstance(step, Field) and step.hostile is Hostile.TEXT:
+        return None
+    return step if isinstance(step, frozenset) else frozenset()
 
 
 class Shape(NamedTuple):
@@ -64,12 +83,17 @@ Step: TypeAlias = "Field | Plan | frozenset[str] | None"
 """A field; the plan of a nested part; the terms of a vocabulary, beyond which it is text; or nothing to redact.
 A list is redacted item by item."""
 
+Route: TypeAlias = "tuple[tuple[str, Step, frozenset[str] | None], ...]"
+"""Each member with something to do: its name, its step, and the strings that may stay; ``None`` where it is text."""
+
 FREE_FORM: Final = Field(Hostile.FREE_FORM)
 TEXT: Final = Field(Hostile.TEXT)
 URI: Final = Field(Hostile.URI)
 
 _PUBLIC: Final[dict[tuple[type[BaseModel], str], frozenset[str]]] = {(Token, "key_id"): frozenset({"aws_key_id"})}
 """Fields that exist to hold a public identifier which a pattern takes for part of a credential."""
+
+_MOST_ROUTES = 1024
 
 _HARMLESS = (Digest, UUID, datetime, int, float, bool)
 

@@ -15,12 +15,9 @@ and camelCase alike.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from .encoded import is_encoded_pair
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 Position: TypeAlias = str | frozenset[str] | None
 """What a name says: the rule that removes its value; or the contexts that it takes to be a secret; or nothing."""
@@ -275,21 +272,26 @@ def _classified(name: str) -> Position:
     return frozenset({"header"}) if name.endswith(_HEADER_ENDINGS) else None
 
 
-def contexts(siblings: Iterable[str], within: str) -> set[str]:
-    """Return the contexts in which the members of an object stand, from their names and the name ``within`` which."""
-    names = {spelling for name in siblings for spelling in spellings(name)}
-    parents = spellings(within)
-    return {
-        context
-        for context, holds in (
-            ("jwk", "kty" in names),
-            ("oauth", not names.isdisjoint(OAUTH_SIBLINGS)),
-            ("form", not FORMS.isdisjoint(parents)),
-            ("header", parents[0].endswith(_HEADER_MAPS) or not names.isdisjoint(_TELLING_HEADERS)),
-            ("cnf", "cnf" in parents),
-        )
-        if holds
-    }
+def hint_of(name: str) -> frozenset[str]:
+    """Return the contexts in which the members beside one of this name stand."""
+    forms = spellings(name)
+    holding = [
+        *(["jwk"] if "kty" in forms else []),
+        *(["oauth"] if not OAUTH_SIBLINGS.isdisjoint(forms) else []),
+        *(["header"] if not _TELLING_HEADERS.isdisjoint(forms) else []),
+    ]
+    return frozenset(holding)
+
+
+def inner_of(name: str) -> frozenset[str]:
+    """Return the contexts in which the members within one of this name stand."""
+    forms = spellings(name)
+    holding = [
+        *(["form"] if not FORMS.isdisjoint(forms) else []),
+        *(["header"] if forms[0].endswith(_HEADER_MAPS) else []),
+        *(["cnf"] if "cnf" in forms else []),
+    ]
+    return frozenset(holding)
 
 
 _HEADER_MAPS = ("header", "headers", "trailers")

@@ -24,17 +24,19 @@ class Run:
 
     def part(self, members: dict[str, Any], plan: Plan, path: Path) -> None:
         """Redact the fields of one part. What the models do not declare is free-form, names included."""
-        undeclared: list[str] = []
-        for name, value in members.items():
-            step = plan.get(name, FREE_FORM)
-            if step is None or (type(step) is frozenset and type(value) is str and value in step):
-                continue
-            if type(value) is str and type(step) is Field and step.hostile is _TEXT:
-                self.waiting.append((members, name, (path, name), step))
-            elif name in plan:
-                self.field(members, name, step, (path, name))
-            else:
-                undeclared.append(name)
+        route, undeclared = plan.routes.get(tuple(members)), ()
+        if route is None:
+            undeclared = [name for name in members if name not in plan]
+            route = plan.route([name for name in members if name in plan])
+        for name, step, known in route:
+            value = members[name]
+            if type(value) is str:
+                if known is None:
+                    self.waiting.append((members, name, (path, name), cast("Field", step)))
+                    continue
+                if value in known:
+                    continue
+            self.field(members, name, step, (path, name))
         if undeclared:
             self._undeclared(members, undeclared, path)
 
@@ -58,8 +60,11 @@ class Run:
                 self.part(cast("dict[str, Any]", value), step, path)
             elif isinstance(value, list) and step is not FREE_FORM:
                 items = cast("list[object]", value)
-                for index in range(len(items)):
-                    self.field(items, index, step, (path, index))
+                for index, item in enumerate(items):
+                    if step is TEXT and type(item) is str:
+                        self.waiting.append((items, index, (path, index), TEXT))
+                    else:
+                        self.field(items, index, step, (path, index))
             else:
                 self._walk.put(into, key, value, path)
         except Exception:  # noqa: BLE001 -- whatever went wrong, the field may hold a secret

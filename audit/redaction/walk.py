@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import re
 from itertools import count, pairwise
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
 
 from counterfoil.schemas.domain import MAX_DEPTH
 
 from .plan import FREE_FORM, Field
-from .positions import COOKIE_ATTRIBUTES, LOOKS, SCHEMES, Position, contexts, position_of
+from .positions import COOKIE_ATTRIBUTES, LOOKS, SCHEMES, Position, hint_of, inner_of, position_of
 from .receipt import Path, Receipt, depth_of, is_marker, marker, member_of
 from .search import suspects, without_secrets
 
@@ -176,18 +176,22 @@ def _named(members: dict[str, Any]) -> list[tuple[str, str, Any]]:
 
 def _rules(named: list[tuple[_Place, str, Any]], within: str) -> dict[_Place, str]:
     """Return the rule that removes the value at each place, for those places where one does."""
-    found = [(place, position, value) for place, name, value in named if (position := _position(name))]
-    if not found:
+    words = [_word(name) for _, name, _ in named]
+    if not any(words):
         return {}
-    around = contexts([name for _, name, _ in named], within)
-    return {place: rule for place, position, value in found if (rule := _rule(position, around, value))}
+    around = inner_of(within).union(*[word.hint for word in words if word])
+    return {
+        place: rule
+        for (place, _, value), word in zip(named, words, strict=True)
+        if word and word.position and (rule := _rule(word.position, around, value))
+    }
 
 
 def _is_pin(rule: str, value: Any) -> bool:
     return rule == "digits" and LOOKS[rule](str(value))
 
 
-def _rule(position: str | frozenset[str], around: set[str], value: Any) -> str | None:
+def _rule(position: str | frozenset[str], around: frozenset[str], value: Any) -> str | None:
     if isinstance(position, str):
         return position
     holding = position & around
@@ -225,27 +229,35 @@ def _takes_secret(option: str, argument: str) -> bool:
     found = _OPTION.fullmatch(option)
     if found is None:
         return False
-    position = _position(found[1])
-    if position is None:
+    word = _word(found[1])
+    if word is None or word.position is None:
         return option in {"-u", "--user"} and ":" in argument
-    return isinstance(position, str) or "opaque" in position
+    return isinstance(word.position, str) or "opaque" in word.position
 
 
-_words: dict[str, Position] = {}
+class _Word(NamedTuple):
+    """What a name says about its own value, and about the members beside it."""
+
+    position: Position
+    hint: frozenset[str]
+
+
+_words: dict[str, _Word | None] = {}
 _plain: set[str] = set()
-"""Member names met before that are words, with the position each one is; and those that are none."""
+"""Member names met before that are words, with what each one says; and those that say nothing."""
 
 
-def _position(name: str) -> Position:
+def _word(name: str) -> _Word | None:
     try:
         return _words[name]
     except KeyError:
-        position = position_of(name)
+        word = _Word(position_of(name), hint_of(name))
+    told = word if word.position or word.hint else None
     if len(_words) < 4096 and _LETTERS.fullmatch(name) and not _is_secret(name):
-        _words[name] = position
-        if position is None and name != "value":  # what "value" holds depends on the "name" beside it
+        _words[name] = told
+        if word.position is None and name != "value":  # what "value" holds depends on the "name" beside it
             _plain.add(name)
-    return position
+    return told
 
 
 def _is_secret(name: str) -> bool:
