@@ -95,9 +95,9 @@ class Findings:
             if decoded == text:
                 return text
             text, whole = (decoded, False) if is_uri else self._without_nested(decoded, path)
-            if text == plain:
+            before, patterns = patterns, [row for row in suspects([text]).get(0, ()) if row.rule not in field.keeping]
+            if text == plain and all(row in before for row in patterns):
                 return text
-            patterns = [row for row in suspects([text]).get(0, ()) if row.rule not in field.keeping]
         self.removed(path, "entangled", len(text))
         return hide("entangled")
 

@@ -24,7 +24,8 @@ class Run:
 
     def part(self, members: dict[str, Any], plan: Plan, path: Path) -> None:
         """Redact the fields of one part. What the models do not declare is free-form, names included."""
-        route, undeclared = plan.routes.get(tuple(members)), ()
+        undeclared: list[str] = []
+        route = plan.routes.get(tuple(members))
         if route is None:
             undeclared = [name for name in members if name not in plan]
             route = plan.route([name for name in members if name in plan])

@@ -81,7 +81,10 @@ def test_the_gate_hides_nothing(searched: list[str]) -> None:
     """Asking many texts for keywords first finds what trying every pattern on each would find."""
     found = suspects(searched)
     for place, text in enumerate(searched):
-        assert without_secrets(text, found.get(place, [])) == without_secrets(text, PATTERNS)
+        gated, removed = without_secrets(text, found.get(place, []))
+        while removed:  # what was removed may have stood before the next one
+            gated, removed = without_secrets(gated, suspects([gated]).get(0, []))
+        assert gated == without_secrets(text, PATTERNS)[0]
 
 
 @given(values, st.randoms(use_true_random=False))
