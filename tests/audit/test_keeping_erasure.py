@@ -26,6 +26,7 @@ from counterfoil.audit.integrity.signing_key import SigningKey, make_key_file
 from counterfoil.audit.keeping.backup import back_up
 from counterfoil.audit.keeping.erasure import erase
 from counterfoil.audit.keeping.retention import retain
+from counterfoil.audit.redaction import Redactor
 from counterfoil.audit.review.completeness import recorded_whole
 from counterfoil.exporters.filter import Filter
 from counterfoil.exporters.sql import open_reader, open_source
@@ -43,7 +44,7 @@ from counterfoil.schemas import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from conftest import MakeUse, Run
 
@@ -57,6 +58,21 @@ def signing_key(monkeypatch: pytest.MonkeyPatch) -> SigningKey:
     key, text = SigningKey.generate("test/audit")
     monkeypatch.setenv("COUNTERFOIL_SIGNING_KEY", text)
     return key
+
+
+class _Blind(Redactor):
+    """Lets everything slip in."""
+
+    def event(self, body: dict[str, Any]) -> list[Any]:  # noqa: ARG002 -- as in its base
+        """Find nothing."""
+        return []
+
+
+@pytest.fixture
+def log(address: Path, key: FingerprintKey) -> Iterator[AuditLog]:
+    """Open a log into which secrets slip, whatever they look like, and close it."""
+    with AuditLog.open(address, fingerprint_key=key, redactor=_Blind()) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -366,7 +382,7 @@ def test_what_was_altered_is_not_signed_away(change: str, slipped: str, address:
 
 def test_what_verification_rests_on_stays(log: AuditLog, run: Run, address: Path, secret: str) -> None:
     """The first entry, and those that hold a key or a note, cannot be erased; other entries about the log can."""
-    gap = log.record(LogEvent(change=LogChange.GAP, reason=f"a password: it was {secret}"))
+    gap = log.record(LogEvent(change=LogChange.GAP, reason=f"hm, {secret}"))
     key = str(SigningKey.generate("test/other")[0].verifier_key)
     held = log.record(LogEvent(change=LogChange.OPENED, verification_key=key, reason=f"hm, {secret}"))
     log.close()
@@ -548,7 +564,7 @@ def test_on_postgresql(  # noqa: PLR0913, PLR0917 -- fixtures
     postgres: str, key: FingerprintKey, a_use: MakeUse, run: Run, secret: str, signing_key: SigningKey
 ) -> None:
     """There, too: found, erased under a signed entry, and told to whoever asks."""
-    with AuditLog.open(postgres, fingerprint_key=key) as log:
+    with AuditLog.open(postgres, fingerprint_key=key, redactor=_Blind()) as log:
         for number in range(40):
             log.record(a_use(context=Context(task=f"t-{secret}" if number in {5, 6} else f"t-{number}")))
         ended = run("db", "scrub", "--db", postgres, "--find", "--reason", "why", "--erase", stdin=secret.encode())
@@ -573,7 +589,7 @@ def test_what_postgresql_keeps(  # noqa: PLR0913, PLR0917 -- fixtures
 ) -> None:
     """No file of tables, indexes or planner's samples holds it afterwards; the server's own log (WAL) may."""
     data = postgres_server.folder / "data"
-    with AuditLog.open(postgres, fingerprint_key=key) as log:
+    with AuditLog.open(postgres, fingerprint_key=key, redactor=_Blind()) as log:
         seqs = [log.record(a_use(context=Context(task=f"t-{secret}"))).seq for _ in range(30)]
     with postgres_server.connect() as connection:
         schema = postgres.rpartition("%3D")[2]
@@ -590,7 +606,7 @@ def test_a_transaction_that_still_sees_it(
     postgres: str, postgres_server: PostgresServer, key: FingerprintKey, a_use: MakeUse, run: Run
 ) -> None:
     """PostgreSQL keeps rows for a snapshot from before: the command says so, exits 1, and completes it later."""
-    with AuditLog.open(postgres, fingerprint_key=key) as log:
+    with AuditLog.open(postgres, fingerprint_key=key, redactor=_Blind()) as log:
         seq = log.record(a_use()).seq
     arguments = ["db", "scrub", "--db", postgres, "--seq", seq, "--reason", "why", "--erase"]
     with postgres_server.connect() as connection:
@@ -607,7 +623,7 @@ def test_a_log_on_postgresql_of_an_older_version(
     postgres: str, postgres_server: PostgresServer, key: FingerprintKey, a_use: MakeUse
 ) -> None:
     """It is read as it is, and migrated when it is next opened for writing."""
-    with AuditLog.open(postgres, fingerprint_key=key) as log:
+    with AuditLog.open(postgres, fingerprint_key=key, redactor=_Blind()) as log:
         seq = log.record(a_use()).seq
     with postgres_server.connect() as connection:
         connection.execute(f"SET search_path = {postgres.rpartition('%3D')[2]}".encode())
