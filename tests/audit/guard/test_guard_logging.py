@@ -13,6 +13,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from counterfoil.audit.guard.logging import RedactingFilter, install
 from counterfoil.audit.redaction import Redactor
@@ -112,6 +114,25 @@ def test_a_secret_of_message_and_argument_together_is_found() -> None:
     assert record.getMessage() == "it is ghp_[redacted:argument], 5"
     record = _record("it is %s%s, %d", KEY[:20], KEY[20:], 5)
     assert (record.msg, record.args) == ("it is [redacted:github], 5", None)
+
+
+_WORDS = st.text(st.sampled_from("abc xyz,.é\n"), max_size=12)
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | _WORDS | st.binary(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.tuples(inner) | st.dictionaries(_WORDS, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.lists(st.tuples(_WORDS, st.sampled_from(["%s", "%r", "%a"]), _VALUES), max_size=4))
+@settings(max_examples=60, deadline=None)
+def test_a_message_without_secrets_stays_as_it_is(parts: list[tuple[str, str, Any]]) -> None:
+    """Whatever is formatted into it, and however."""
+    template, arguments = "".join(word + form for word, form, _ in parts), tuple(value for *_, value in parts)
+    plain = logging.LogRecord("x", logging.INFO, "here", 1, template, arguments, None)
+    before = plain.getMessage()
+    RedactingFilter().filter(plain)
+    assert plain.getMessage() == before
 
 
 def test_a_representation_is_searched_as_well() -> None:
