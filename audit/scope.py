@@ -38,8 +38,8 @@ class Scope:
     What a member holds is in canonical order, so that it need not be sorted for each event.
     """
 
-    context: dict[str, Any] = field(default_factory=dict[str, Any])
-    parts: dict[str, Any] = field(default_factory=dict[str, Any])
+    context: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    parts: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
     approval: Approval | None = None
     """The approval among ``parts``, as it was given."""
     arguments: Mapping[str, Any] | None = field(default=None, repr=False)

@@ -74,6 +74,9 @@ class Redacted(NamedTuple):
     ordered: bool
     """Whether the members stand in canonical order already."""
 
+    def __repr__(self) -> str:
+        return f"<Redacted, {len(self.receipts)} receipts>"
+
 
 def _fenced(make: Callable[_Given, _Made]) -> Callable[_Given, _Made]:
     """Let nothing out but errors of ours: until a body is sealed, any other may quote what is not redacted yet."""
@@ -82,11 +85,12 @@ def _fenced(make: Callable[_Given, _Made]) -> Callable[_Given, _Made]:
     def fenced(*given: _Given.args, **named: _Given.kwargs) -> _Made:
         try:
             return make(*given, **named)
-        except CounterfoilError:
-            raise
+        except CounterfoilError as error:
+            failed = error.with_traceback(None)  # the frames behind it hold bodies, which some renderers would show
         except Exception as error:  # noqa: BLE001 -- a redactor of the caller's own may raise anything
-            kind = type(error).__name__
-        raise SealingFailed(kind)  # outside the handler: a chained error would carry the value along
+            failed = SealingFailed(type(error).__name__)
+        del given, named
+        raise failed  # outside the handler: a chained error would carry the value along
 
     return fenced
 

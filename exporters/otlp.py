@@ -13,7 +13,7 @@ import logging
 import os
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -55,7 +55,7 @@ class Destination:
 
     protocol: str
     """``http`` or ``grpc``."""
-    url: str
+    url: str = field(repr=False)
     """The URL that requests go to. It may hold a password: not shown anywhere."""
     name: str
     """The same for people and for the cursor: scheme, host and port, and a digest of an unusual path."""

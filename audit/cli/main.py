@@ -49,11 +49,12 @@ def main() -> None:
         reconfigure(errors="backslashreplace")  # not every terminal can show every stored character
     try:
         app()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 -- whatever it is, it is told without its text
         from counterfoil.schemas.errors import CounterfoilError
 
         if not isinstance(error, CounterfoilError):
-            raise
+            _confess(error)
+            sys.exit(1)
         _explain(error)
         sys.exit(exit_code(error))
 
@@ -64,6 +65,14 @@ def _explain(error: CounterfoilError) -> None:
     typer.echo(plain(f"counterfoil: {error}"), err=True)
     for line in error.advice.splitlines():
         typer.echo(plain(f"  {line}"), err=True)
+
+
+def _confess(error: Exception) -> None:
+    """Say where an error came from that nobody expected: its text may quote a value, so only its type is shown."""
+    from traceback import format_tb
+
+    typer.echo("".join(format_tb(error.__traceback__)), err=True, nl=False)
+    typer.echo(f"counterfoil: {type(error).__name__}, which is a defect of ours; its text is not shown", err=True)
 
 
 def exit_code(error: Exception) -> int:

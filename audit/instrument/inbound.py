@@ -39,7 +39,7 @@ class HostAction:
     arguments_digest: KeyedDigest | None = None
     outcome: Outcome | None = None
     error_type: str | None = None
-    attributes: Mapping[str, JsonValue] = field(default_factory=dict[str, "JsonValue"])
+    attributes: Mapping[str, JsonValue] = field(default_factory=dict[str, "JsonValue"], repr=False)
 
 
 @dataclass(slots=True)

@@ -67,6 +67,9 @@ class _Facts(NamedTuple):
     nonces: Collection[str]
     policy: DpopPolicy
 
+    def __repr__(self) -> str:
+        return f"<_Facts, {len(self.nonces)} nonces>"
+
 
 def inspect_dpop(  # noqa: PLR0913 -- each is a fact of its own
     request: HttpRequest,

@@ -8,7 +8,7 @@ the sender's of a message signature. What needs them is ``not_performed`` here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from counterfoil.schemas import BindingMethod, TokenClass
@@ -41,7 +41,7 @@ class Known:
     """The client certificate of the connection, DER."""
     bound_jkt: Thumbprint | None = None
     """The key that the token is bound to; unless given, what the token says of itself counts."""
-    nonces: Collection[str] = ()
+    nonces: Collection[str] = field(default=(), repr=False)
     """Those that the server had given."""
 
 

@@ -24,7 +24,7 @@ class Refusal:
 
     status: int
     """400, 401, 403, or 503 where the checking itself failed."""
-    headers: Headers = ()
+    headers: Headers = field(default=(), repr=False)
     """``WWW-Authenticate`` (RFC 6750 §3, RFC 9449 §7.1), ``DPoP-Nonce`` (RFC 9449 §9)."""
     error: str | None = None
     """The error code; None where the request presented nothing."""
