@@ -69,6 +69,11 @@ _MOST_OTHERS = 3
 _BREAK = re.compile(r"[\n\r\0]")
 _LINE = re.compile(r"[^\r\n\0]+")
 _QUOTED = re.compile(r"""(["'])(.*)\1[,;]?\s*""", re.DOTALL)
+_PEM = re.compile(
+    r"-----BEGIN [A-Z0-9 ]{0,60}PRIVATE KEY(?: BLOCK)?-----"
+    r"(?s:.*?)(?:-----END [A-Z0-9 ]{0,60}PRIVATE KEY(?: BLOCK)?-----|\Z)"
+)
+"""A private key, which is more than a line."""
 _BLOCK = re.compile(r"[|>][+-]?[0-9]?\s*")
 
 
@@ -204,9 +209,11 @@ def _settings(text: str) -> list[Piece]:
     if not _BREAK.search(text):
         return []
     pieces: list[Piece] = []
-    others, block, name = 0, -1, ""
+    others, block, name, known_to = 0, -1, "", 0
     for line in _LINE.finditer(text):
         start, end = line.span()
+        if start < known_to:
+            continue
         indent = len(line[0]) - len(line[0].lstrip())
         if indent > block >= 0:
             pieces.append(Piece(start + indent, end, text[start + indent : end], name))
@@ -223,5 +230,10 @@ def _settings(text: str) -> list[Piece]:
         elif start < end:
             quoted = _QUOTED.fullmatch(text, start, end)
             start, end = quoted.span(2) if quoted else (start, end)
+            begins = text.find("-----BEGIN ", start, end)
+            if begins >= 0 and (
+                key := _PEM.match(text, begins)
+            ):  # or its other lines would stand there, and nothing would tell them
+                end = known_to = max(key.end(), end)
             pieces.append(Piece(start, end, text[start:end], name))
     return pieces if len(pieces) > 1 else []

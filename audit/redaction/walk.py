@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _CREDENTIALS = re.compile(rf"(\s*(?:{'|'.join(SCHEMES)})\s+)(\S.*)", re.IGNORECASE | re.DOTALL)
 _RAW_HEADERS = re.compile(r"raw_?headers", re.IGNORECASE)
 _OPTION = re.compile(r"--?([A-Za-z][A-Za-z0-9_-]{0,63})")
+_WITH_ARGUMENT = "argv="
+"""The rule for an option with its argument behind it, of which only that goes."""
 _COOKIE_NAME = re.compile(r"\s*[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}\s*")
 _LETTERS = re.compile(r"[A-Za-z_.$-]{1,40}")
 _NO_SECRET = re.compile(r"[A-Za-z0-9_.$-]{1,15}")  # shorter than any token, and without what sets a value apart
@@ -143,6 +145,8 @@ class Walk:
             return ";".join([self._cookie(rule, place, part, path) for place, part in enumerate(text.split(";"))])
         found = _CREDENTIALS.fullmatch(text) if rule == "authorization" else None
         scheme, secret = found.groups() if found else ("", text)
+        if rule == _WITH_ARGUMENT:
+            rule, (scheme, secret) = "argv", _split(text)
         return f"{scheme}{self._hidden(rule, secret, path)}"
 
     def _cookie(self, rule: str, place: int, part: str, path: Path) -> str:
@@ -213,16 +217,25 @@ def _is_pair(item: Sequence[Any]) -> bool:
 def _after_names(items: Sequence[Any], within: str) -> dict[int, str]:
     """Return the rules for what follows a name in a flat list.
 
-    Arguments follow ``--token``, ``--password`` … or, as name and secret, ``-u``. In ``rawHeaders`` values
-    follow names.
+    Arguments follow ``--token``, ``--password`` … or, as name and secret, ``-u``; all of ``--password=a b`` is one. In
+    ``rawHeaders`` values follow names.
     """
     if _RAW_HEADERS.fullmatch(within) and all(isinstance(item, str) for item in items):
         return _rules([(place, items[place - 1], items[place]) for place in range(1, len(items), 2)], "headers")
-    return {
-        place: "argv"
-        for place, (option, argument) in enumerate(pairwise(items), start=1)
-        if isinstance(option, str) and isinstance(argument, str) and _takes_secret(option, argument)
+    found = {
+        place: _WITH_ARGUMENT
+        for place, item in enumerate(items)
+        if isinstance(item, str) and item[:1] == "-" and "=" in item and _takes_secret(_split(item)[0][:-1], "")
     }
+    for place, (option, argument) in enumerate(pairwise(items), start=1):
+        if isinstance(option, str) and isinstance(argument, str) and _takes_secret(option, argument):
+            found[place] = "argv"
+    return found
+
+
+def _split(option: str) -> tuple[str, str]:
+    name, equals, argument = option.partition("=")
+    return name + equals, argument
 
 
 def _takes_secret(option: str, argument: str) -> bool:

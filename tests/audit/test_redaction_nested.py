@@ -108,6 +108,16 @@ def test_settings_reach_to_the_end_of_their_line(text: str, expected: str) -> No
     assert _redacted({"dump": text}) == {"dump": expected}
 
 
+@pytest.mark.parametrize("name", ["X-Auth-Token: ", "Authorization: Bearer ", "private_key: ", "PRIVATE_KEY='"])
+def test_a_key_of_several_lines_goes_with_its_setting(name: str) -> None:
+    """The marker in its first line would leave the others of a key in PEM, and nothing that tells them."""
+    lines = [secrets.token_hex(32) for _ in range(4)]
+    key = "\n".join(["-----BEGIN PRIVATE KEY-----", *lines, "-----END PRIVATE KEY-----"])
+    redacted, _ = Redactor().text(f"Accept: */*\n{name}{key}\npage: 2\n")
+    assert [line for line in lines if line in redacted] == []
+    assert redacted.endswith("\npage: 2\n")
+
+
 def test_prose_is_no_settings() -> None:
     """A colon at the end of a word, or an equals sign, makes no settings of a page of text."""
     prose = "Dear all:\nthe password is kept\nin the safe, as ever.\nNote: it was\nchanged in May,\nby Dana.\nYours: me"

@@ -163,6 +163,11 @@ def test_an_object_in_place_of_a_header_value_keeps_nothing() -> None:
 
 def test_arguments_after_an_option_for_a_secret_go() -> None:
     """A command line as a list: the option stays, what follows it goes."""
+    assert _redacted(["run", f"--password={SECRET} and {SECRET}", "--page=2"]) == [
+        "run",
+        "--password=[redacted:argv]",
+        "--page=2",
+    ]
     found = _redacted({"argv": ["run", "--token", SECRET, "-u", f"me:{SECRET}", "--out", "file", "-v"]})
     assert found == {"argv": ["run", "--token", "[redacted:argv]", "-u", "[redacted:argv]", "--out", "file", "-v"]}
 
