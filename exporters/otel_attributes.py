@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from counterfoil.schemas import CheckOutcome, CredentialUse, Outcome
+from counterfoil.schemas import CheckOutcome, CredentialUse, LogEvent, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +55,11 @@ def _given(subject: Subject, member: str) -> object:
 
 def _use(subject: Subject) -> CredentialUse | None:
     return subject.event if isinstance(subject.event, CredentialUse) else None
+
+
+def _erased(subject: Subject) -> tuple[str, ...] | None:
+    event = subject.event
+    return tuple(str(each.seq) for each in event.erased) or None if isinstance(event, LogEvent) else None
 
 
 def _operation(subject: Subject) -> str | None:
@@ -304,6 +309,9 @@ ATTRIBUTES: Final = (
     Attribute("counterfoil.log.count", "int", "count", "How many entries are concerned, such as those lost in a gap."),
     Attribute("counterfoil.log.first", "int", "first", "First number concerned."),
     Attribute("counterfoil.log.last", "int", "last", "Last number concerned."),
+    Attribute(
+        "counterfoil.log.erased", "string[]", "erased", "Numbers of the entries whose bodies were erased.", _erased
+    ),
     Attribute(
         "counterfoil.log.verification_key", "string", "verification_key", "With which key its checkpoints are verified."
     ),

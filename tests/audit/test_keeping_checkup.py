@@ -62,14 +62,14 @@ def test_it_changes_nothing(log: AuditLog, address: Path, a_use: MakeUse) -> Non
     ]
 
 
-@pytest.mark.parametrize("name", ["store-v1.db", "store-v2.db"])
+@pytest.mark.parametrize("name", ["store-v1.db", "store-v2.db", "store-v3.db"])
 def test_a_released_log_is_well(name: str, address: Path) -> None:
     """Also one of an older version, which the next writer migrates."""
     shutil.copyfile(STORES / name, address)
     address.chmod(0o600)
     found = {each.name: each for each in check_up(address)}
     assert [each for each in found.values() if not each.ok] == []
-    assert ("the next writer" in found["schema version"].words) == (name == "store-v1.db")
+    assert ("the next writer" in found["schema version"].words) == (name != "store-v3.db")
     assert found["exports"].words == "otel up to 5; the log ends at 7"
 
 
@@ -117,7 +117,7 @@ HARM = [
     Harm("audit.db.lock", "0660", _mode(0o660, ".lock")),
     Harm("audit.db.lock", "no ordinary file", _linked_lock),
     Harm("folder", "anybody can replace", _mode(0o777, "/..")),
-    Harm("schema version", "marked 2, its table says 1", _sql("UPDATE log SET schema_version = 1")),
+    Harm("schema version", "marked 3, its table says 1", _sql("UPDATE log SET schema_version = 1")),
     Harm("tables", "not as they were made: checkpoint", _sql("ALTER TABLE checkpoint ADD COLUMN more TEXT")),
     Harm("tables", "pruned", _sql("DROP TABLE pruned")),
     Harm("database", "trigger", _sql("CREATE TRIGGER t AFTER INSERT ON entry BEGIN DELETE FROM entry; END")),

@@ -25,11 +25,13 @@ from counterfoil.schemas import (
     CredentialChange,
     CredentialUse,
     Entry,
+    ErasedEntry,
     Event,
     Fingerprint,
     KeyCustody,
     KeyedDigest,
     Lifetime,
+    LogChange,
     LogEvent,
     Principal,
     Producer,
@@ -255,6 +257,7 @@ def test_every_row_of_the_table_is_reached(key: FingerprintKey) -> None:
         Compromise(leaked="key", place="tool_trace", found_at=NOON, leaked_at=NOON),
         LogEvent(change="gap", count=3, first=5, last=7),
         LogEvent(change="pruned", verification_key=VERIFICATION_KEY, note=NOTE),
+        LogEvent(change="erased", erased=(ErasedEntry(seq=5, leaf_hash="0" * 64),)),
     ]
     reached = set[str]().union(*map(attributes, events))
     stub_only = {"counterfoil.stub.kind", "counterfoil.stub.size"}
@@ -359,6 +362,14 @@ def test_a_hundred_items_and_text_of_every_kind_fit(key: FingerprintKey) -> None
     found = attributes(full_use(key, token=Token(scopes=scopes)))
     assert found["counterfoil.token.scopes"] == scopes
     assert "counterfoil.truncated" not in found
+
+
+def test_what_was_erased_is_told_by_number() -> None:
+    """A destination that has the entries knows which to forget."""
+    leaves = tuple(ErasedEntry(seq=seq, leaf_hash="0" * 64) for seq in (5, 9))
+    found = attributes(LogEvent(change=LogChange.ERASED, erased=leaves, reason="in words"))
+    assert found["counterfoil.log.erased"] == ("5", "9")
+    assert "in words" not in found.values()
 
 
 def test_what_names_a_person_and_free_text_stay_in_the_log(key: FingerprintKey) -> None:

@@ -233,7 +233,7 @@ def test_the_facts_of_a_log(postgres: str, seal: Seal, postgres_server: Postgres
     found = describe(postgres)
     assert found["database"] == f"postgresql://{postgres_server.folder}/counterfoil"
     assert found["schema"] == postgres.rsplit("%3D", 1)[1]
-    assert (found["log_id"], found["entries"], found["schema_version"]) == (writer.log_id.hex(), 1, 2)
+    assert (found["log_id"], found["entries"], found["schema_version"]) == (writer.log_id.hex(), 1, 3)
     assert (found["fsync"], found["full_page_writes"]) == ("on", "on")
     assert found["bytes"] > 8192
     assert postgres_server.password not in repr(found)
