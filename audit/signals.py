@@ -33,6 +33,7 @@ def install_signal_handlers(signals: Iterable[int] = (signal.SIGTERM, signal.SIG
     and Python's own for SIGINT at once, since that leads to an ordinary exit. Raises ``ValueError`` outside the main
     thread.
     """
+    diagnostics()  # loaded by now: CPython forgets that SIGINT ended it when something is loaded at exit
     for number in signals:
         before = signal.getsignal(number)
         if before in (signal.SIG_IGN, None) or isinstance(getattr(before, "__self__", None), _Handler):

@@ -9,21 +9,33 @@ from __future__ import annotations
 import os
 import sys
 from functools import cache
-from typing import TYPE_CHECKING, cast
-
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
+from typing import Any, Protocol, cast
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-_SILENT = 50  # structlog's highest, above all that the library says
+
+
+class Diagnostics(Protocol):
+    """What the library uses of a structlog logger."""
+
+    def info(self, event: str, /, **facts: Any) -> Any:
+        """Say what was done."""
+
+    def warning(self, event: str, /, **facts: Any) -> Any:
+        """Say what somebody should look at."""
+
+    def error(self, event: str, /, **facts: Any) -> Any:
+        """Say what failed."""
 
 
 @cache
-def diagnostics() -> FilteringBoundLogger:
+def diagnostics() -> Diagnostics:
     """Return the logger. ``COUNTERFOIL_LOG`` is debug, info, warning or error; unset or anything else is silent."""
+    level = _LEVELS.get(os.environ.get("COUNTERFOIL_LOG", "").lower())
+    if level is None:
+        return _Silent()  # without structlog: a program that ends would load it for nothing
+
     import structlog
 
-    level = _LEVELS.get(os.environ.get("COUNTERFOIL_LOG", "").lower(), _SILENT)
     logger = structlog.wrap_logger(
         structlog.PrintLogger(sys.stderr),
         processors=[
@@ -34,7 +46,14 @@ def diagnostics() -> FilteringBoundLogger:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
-    return cast("FilteringBoundLogger", logger)
+    return cast("Diagnostics", logger)
+
+
+class _Silent:
+    def info(self, event: str, /, **facts: Any) -> None:
+        """Say nothing."""
+
+    warning = error = info
 
 
 def say(sentence: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,6 +33,17 @@ def test_silent_unless_asked_for(
         monkeypatch.setenv("COUNTERFOIL_LOG", level)
     diagnostics().error("something happened")
     assert capsys.readouterr() == ("", "")
+
+
+def test_silence_costs_nothing() -> None:
+    """What says nothing does not load structlog either, which a program at its end would have to wait for."""
+    code = (
+        "import sys; from counterfoil.exporters.diagnostics import diagnostics;"
+        "diagnostics().warning('unheard', code=1); print('structlog' in sys.modules)"
+    )
+    unset = {name: value for name, value in os.environ.items() if name != "COUNTERFOIL_LOG"}
+    ran = subprocess.run([sys.executable, "-c", code], env=unset, capture_output=True, text=True, check=True)
+    assert (ran.stdout, ran.stderr) == ("False\n", "")
 
 
 def test_a_level_is_a_threshold(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

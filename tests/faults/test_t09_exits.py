@@ -160,7 +160,7 @@ def test_trouble_does_not_hold_a_process_back(
     tally: Tally,
 ) -> None:
     """With an exporter that hangs, and with a store that another process has locked, the end takes 5 s at most."""
-    ways = ("return", "exception", "sys.exit", "SIGTERM", "SIGINT") if full else ("SIGTERM",)
+    ways = ("return", "exception", "sys.exit", "SIGTERM", "SIGINT") if full else ("SIGTERM", "SIGINT")
     orders = [
         _order(how, delivery, handlers=True, **{trouble: True})
         for how in ways
