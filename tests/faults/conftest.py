@@ -160,6 +160,7 @@ class Writers:
         given = {"processes": processes, "receipts": str(names[0]), "gate": str(names[1]) if waiting else ""}
         usual: dict[str, Any] = {"delivery": "durable", "deadline": 10.0, "threads": 1, "count": -1}
         usual |= {"rate": 0.0, "tolerant": False, "defect": ""}
+        assert order.keys() <= usual.keys()
         self._process.stdin.write(json.dumps({"db": str(db), "key": "5f" * 32, **given, **usual, **order}) + "\n")
         self._process.stdin.flush()
         pids = json.loads(self._process.stdout.readline())

@@ -63,7 +63,7 @@ def _use(number: int) -> CredentialUse:
 def test_while_it_is_written(writers: Writers, tmp_path: Path, scale: Scale, tally: Tally) -> None:
     """Four processes of up to three threads write; every look finds a log that holds and has only grown."""
     db, watcher, wanted = tmp_path / "audit.db", Watcher(tmp_path), scale(40, 3000)
-    crowd = writers.start(db, 4, threads=3, pause=scale(20, 400) / 1000)
+    crowd = writers.start(db, 4, threads=3, rate=scale(50, 2))
     crowd.listen_for(b"\n", times=8)
     grown = set[int]()
     while watcher.runs < wanted:
@@ -86,7 +86,7 @@ def test_after_kills_copies_and_clean_ups(writers: Writers, tmp_path: Path, scal
         db = tmp_path / f"audit-{number // 10}.db"
         if number % 10 == 0:
             (tmp_path / "seen.jsonl").unlink(missing_ok=True)
-        crowd = writers.start(db, 2, threads=2, pause=0.002)
+        crowd = writers.start(db, 2, threads=2, rate=500.0)
         crowd.listen_for(b"\n", times=2)
         crowd.listen(chance.uniform(0, 0.05))
         while crowd.pids:

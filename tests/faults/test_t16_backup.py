@@ -34,7 +34,7 @@ WRITERS = 3
 @contextmanager
 def _load(writers: Writers, db: Path) -> Generator[Crowd]:
     """Have a log written to by several processes."""
-    crowd = writers.start(db, WRITERS, threads=2, pause=0.001)
+    crowd = writers.start(db, WRITERS, threads=2, rate=1000.0)
     crowd.listen_for(b"\n", 20)
     yield crowd
     while crowd.pids:
