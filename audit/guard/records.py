@@ -117,8 +117,8 @@ class RedactingFilter(logging.Filter):
         return Shown.by(value, self._reading)
 
     def _exception(self, record: logging.LogRecord) -> None:
-        given: Any = record.exc_info
-        _, error, trace = given if isinstance(given, tuple) else (None, given, None)
+        given = cast("object", record.exc_info)
+        _, error, trace = cast("tuple[Any, Any, Any]", given) if isinstance(given, tuple) else (None, given, None)
         if isinstance(error, BaseException):
             standing = stand_in(error, self._reading, trace)
             record.exc_info = exc_info_of(standing)
