@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .integrity.signing_key import SigningKey
     from .log import AuditLog
     from .reader import AuditReader
+    from .redaction.known import remember_secret
     from .signals import install_signal_handlers
     from .unrecorded import Health
     from .use import Use
@@ -34,6 +35,7 @@ __all__ = [
     "Use",
     "install_signal_handlers",
     "load_fingerprint_key",
+    "remember_secret",
 ]
 
 _HOMES = {
@@ -46,6 +48,7 @@ _HOMES = {
     "Use": "use",
     "install_signal_handlers": "signals",
     "load_fingerprint_key": "fingerprint_key",
+    "remember_secret": "redaction.known",
 }
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from frame import choose
 
+from counterfoil.audit.redaction.known import KNOWN
 from counterfoil.schemas import FingerprintKey
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def scale(pytestconfig: pytest.Config) -> Scale:
 
 @pytest.fixture(autouse=True)
 def own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no test see, or touch, the key and the log of whoever runs it."""
+    """Let no test see, or touch, the key and the log of whoever runs it, nor know what another has seen."""
+    KNOWN.forget()
     for name in ("DB", "FINGERPRINT_KEY", "FINGERPRINT_KEY_FILE", "SIGNING_KEY", "SIGNING_KEY_FILE", "LOG"):
         monkeypatch.delenv(f"COUNTERFOIL_{name}", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "configuration"))

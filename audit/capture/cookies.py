@@ -26,20 +26,21 @@ _NOT_SESSION = re.compile(r"csrf|xsrf", re.IGNORECASE)
 
 def find_cookies(request: HttpRequest) -> Iterator[Sighting]:
     """Find the cookies: one sighting for all of them, with their names."""
-    cookies = sorted(_pairs("; ".join(request.values("cookie"))))
+    cookies = sorted(pairs_of("; ".join(request.values("cookie"))))
     if not cookies:
         return
-    session = [(name, value) for name, value in cookies if _is_session(name)] or cookies
+    session = [(name, value) for name, value in cookies if is_session(name)] or cookies
     secret = session[0][1] if len(session) == 1 else "; ".join(f"{name}={value}" for name, value in session)
     names = names_of(dict.fromkeys(name for name, _ in cookies))
     yield sight(TokenClass.COOKIE_SESSION, Presentation.COOKIE, secret, names=names)
 
 
-def _is_session(name: str) -> bool:
+def is_session(name: str) -> bool:
+    """Whether a cookie is named like a session."""
     return bool(_SESSION_LIKE.search(name)) and not _NOT_SESSION.search(name)
 
 
-def _pairs(text: str) -> Iterator[tuple[str, str]]:
+def pairs_of(text: str) -> Iterator[tuple[str, str]]:
     """Yield name and value. What has no ``=`` is a value without a name: taken for a name it would be recorded."""
     for part in text.split(";"):
         name, equals, value = part.strip().partition("=")

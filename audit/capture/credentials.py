@@ -1,4 +1,4 @@
-"""From a request to the credentials it shows: a pure function that never raises over what a request holds.
+"""From a request to the credentials it shows: a function that never raises over what a request holds.
 
 1. The finders look in their places, the most important first; each place gives sightings of its own.
 2. Facts that the caller has replace what the main credential says of itself.
@@ -6,7 +6,9 @@
    A proof goes to one credential, so that its id stands in a log once a use.
 4. Each sighting becomes a ``Credential``. With several, each lists every presentation of the request in ``methods``.
 
-Nothing is verified: ``binding.verified`` stays unknown, and a proof that was presented is ``not_performed``.
+Each credential is remembered as a keyed hash, so that redaction knows it wherever else it turns up (``seen``); but for
+that the function is pure. Nothing is verified: ``binding.verified`` stays unknown, and a proof that was presented is
+``not_performed``.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from .cookies import find_cookies
 from .forms import find_client_authentication, find_grants
 from .headers import find_own_headers
 from .proofs import dpop_proof
+from .seen import remember_shown
 from .sighting import ACCESS_CLASSES, Credential, Sighting
 from .signatures import find_message_signatures, find_signed_url
 
@@ -76,6 +79,7 @@ def capture_credentials(
     returned.
     """
     sightings = list(islice((sighting for find in _FINDERS for sighting in find(request)), _MAX_CREDENTIALS))
+    remember_shown(request, sightings)
     certified = find_certificate(request, certificate, certificate_source)
     if facts and sightings:
         _state(_main(sightings), facts)

@@ -1,4 +1,4 @@
-"""Remove secrets before the first byte is written: by position, by pattern, and from URIs.
+"""Remove secrets before the first byte is written: by position, by pattern, from URIs, and those that were seen.
 
 Quick start::
 
@@ -7,6 +7,7 @@ Quick start::
     redacted, receipts = Redactor().text("sent as Bearer 4f3c…")
 """
 
+from .known import KnownSecrets, remember_secret
 from .redactor import Redactor
 
-__all__ = ["Redactor"]
+__all__ = ["KnownSecrets", "Redactor", "remember_secret"]

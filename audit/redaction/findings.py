@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from counterfoil.schemas.values import Hostile
 
-from .encoded import encoded_secrets, with_runs
+from .encoded import encoded_secrets
 from .nested import DEEPEST, is_json, pieces_of, without_values
 from .patterns import PATTERNS
 from .plan import TEXT, Field
 from .receipt import BARE, Path, Receipt, marker, receipt
-from .search import suspects, without_secrets
+from .search import INNOCENT, acquit, suspects, without_secrets
 from .uri import structure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
+    from .known import KnownSecrets
     from .pattern import Pattern
 
 _ROUNDS = 4
@@ -28,14 +29,18 @@ _ROUNDS = 4
 class Findings:
     """Collects while a value is walked through. ``keep_query`` names the parameters that may stay in URIs.
 
-    ``level`` counts the strings around this one, each of which is written inside another.
+    ``known`` is searched for as well. ``level`` counts the strings around this one, each of which is written inside
+    another.
     """
 
-    def __init__(self, keep_query: Collection[str] = (), level: int = 0) -> None:
+    def __init__(self, keep_query: Collection[str] = (), known: KnownSecrets | None = None, level: int = 0) -> None:
         self.receipts: list[Receipt] = []
         self.waiting: list[tuple[Any, Any, Path, Field]] = []
         self._keep_query = keep_query
         self._level = level
+        self.known = known
+        self.innocent = INNOCENT if known is None else known.innocent
+        """Texts that need no search."""
         self._structured: tuple[str, tuple[str, list[tuple[str, int]]]] = "", ("", [])
 
     def removed(self, path: Path, rule: str, length: int) -> None:
@@ -53,16 +58,21 @@ class Findings:
 
     def search(self) -> list[Receipt]:
         """Search the strings that wait, replace what is found, and return all receipts."""
+        news, clean = self.known.news if self.known is not None else 0, list[str]()
         try:
-            found = suspects([into[key] for into, key, _, _ in self.waiting])
+            found = suspects([into[key] for into, key, _, _ in self.waiting], self.known)
         except Exception:  # noqa: BLE001 -- then each is searched for everything
             found = {place: [*PATTERNS] for place in range(len(self.waiting))}
-        for place in with_runs([into[key] for into, key, _, _ in self.waiting]):
-            found.setdefault(place, [])
         for place, patterns in found.items():
             into, key, path, field = self.waiting[place]
             applying = [pattern for pattern in patterns if pattern.rule not in field.keeping]
-            into[key] = self._searched(into[key], applying, path, field)
+            text: str = into[key]
+            into[key] = self._searched(text, applying, path, field)
+            whole = not patterns or (len(applying) == len(patterns) and field.hostile is not Hostile.URI)
+            if whole and into[key] == text:
+                clean.append(text)
+        if clean and not self._level:  # what is written deep inside is not looked at to the bottom
+            acquit(clean, self.known, news)
         return self.receipts
 
     def _searched(self, text: str, patterns: Sequence[Pattern], path: Path, field: Field) -> str:
@@ -88,14 +98,15 @@ class Findings:
         for _ in range(_ROUNDS):
             if whole:
                 return text
-            plain, removed = without_secrets(text, patterns, hide) if patterns else (text, [])
+            plain, removed = without_secrets(text, patterns, hide, self.known) if patterns or self.known else (text, [])
             for rule, length in removed:
                 self.removed(path, rule, length)
             decoded = self._without_encoded(plain, path, hide)
             if decoded == text:
                 return text
             text, whole = (decoded, False) if is_uri else self._without_nested(decoded, path)
-            before, patterns = patterns, [row for row in suspects([text]).get(0, ()) if row.rule not in field.keeping]
+            asked = suspects([text], self.known).get(0, ())
+            before, patterns = patterns, [row for row in asked if row.rule not in field.keeping]
             if text == plain and all(row in before for row in patterns):
                 return text
         self.removed(path, "entangled", len(text))
@@ -108,7 +119,7 @@ class Findings:
             return text, False
         whole = is_json(text, pieces)
         if self._level < DEEPEST:
-            inner = Findings(self._keep_query, self._level + 1)
+            inner = Findings(self._keep_query, self.known, self._level + 1)
             text = without_values(text, pieces, path, inner)
             self.receipts += inner.receipts
         elif any(isinstance(piece.value, dict | list) for piece in pieces):
@@ -125,7 +136,7 @@ class Findings:
         return text
 
     def _hides(self, text: str) -> bool:
-        inner, holder = Findings(self._keep_query, self._level + 1), [text]
+        inner, holder = Findings(self._keep_query, self.known, self._level + 1), [text]
         inner.waiting.append((holder, 0, None, TEXT))
         return bool(inner.search())
 

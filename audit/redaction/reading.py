@@ -18,7 +18,6 @@ from counterfoil.schemas.terms import Vocabulary
 from counterfoil.schemas.values import Hostile, rfc3339
 
 from .plan import Field, Plan, Shape, plan_of
-from .search import INNOCENT
 
 if TYPE_CHECKING:
     from counterfoil.schemas import Event
@@ -73,6 +72,7 @@ def _part(part: Part, plan: Plan, path: Path, run: Run) -> dict[str, Any]:
     said = frozenset(part.__pydantic_fields_set__)
     terms, others, blank = plan.shapes.get(said) or _shape(plan, said)
     values, body = part.__dict__, blank.copy()
+    innocent = run.findings.innocent
     for name, known in terms:
         value = values[name]
         if isinstance(value, Vocabulary) and value.term in known:
@@ -84,7 +84,7 @@ def _part(part: Part, plan: Plan, path: Path, run: Run) -> dict[str, Any]:
         if type(value) is str:
             body[name] = value
             if text is not None:
-                if value not in INNOCENT:
+                if value not in innocent:
                     run.waiting.append((body, name, (path, name), text))
             elif step is not None:
                 run.field(body, name, step, (path, name))

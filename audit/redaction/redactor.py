@@ -1,6 +1,7 @@
 """The redactor: what removes secrets from an event before its first byte is written.
 
-Position first (``positions``), pattern second (``patterns``), URIs by a rule of their own (``uri``). Our own typed
+Position first (``positions``), pattern second (``patterns``), URIs by a rule of their own (``uri``); and whatever was
+seen to be a secret (``known``). Our own typed
 fields are never matched by name; of them only those marked ``Hostile`` are looked at (``plan``).
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .known import KNOWN, KnownSecrets
 from .plan import FREE_FORM, TEXT, URI, Field, plan_of
 from .reading import Unplanned, read_out
 from .receipt import Receipt, receipt
@@ -26,12 +28,14 @@ _MOST_RECEIPTS = 256
 class Redactor:
     """Removes credentials from events, free-form JSON, text and URIs. Keeps no value; safe to share between threads.
 
-    ``keep_query`` names query parameters whose values may stay in recorded URIs. Each method returns the receipts of
+    ``keep_query`` names query parameters whose values may stay in recorded URIs; ``known`` are secrets that were seen,
+    which are looked for everywhere: those of this process unless given. Each method returns the receipts of
     what it removed, in the JSON form of ``schemas.Redaction``. What was redacted before is left as it is.
     """
 
-    def __init__(self, *, keep_query: Collection[str] = ()) -> None:
+    def __init__(self, *, keep_query: Collection[str] = (), known: KnownSecrets | None = KNOWN) -> None:
         self._keep_query = frozenset(keep_query)
+        self._known = known
 
     def event(self, body: dict[str, Any]) -> list[Receipt]:
         """Redact the JSON form of an event in place.
@@ -39,7 +43,7 @@ class Redactor:
         A field on which redaction fails becomes ``[redacted:error]``, and the rest goes on. The receipts beyond 256 are
         counted in one, so that they cannot outgrow the event.
         """
-        run = Run(self._keep_query)
+        run = Run(self._keep_query, self._known)
         run.part(body, plan_of(str(body.get("kind"))), None)
         return _bounded(run.findings.search())
 
@@ -53,7 +57,7 @@ class Redactor:
         """
         if type(self) is not Redactor:  # another class may have rules of its own
             return None
-        run = Run(self._keep_query)
+        run = Run(self._keep_query, self._known)
         try:
             body = read_out(event, context, parts, run)
         except Unplanned:
@@ -73,7 +77,7 @@ class Redactor:
         return self._one(uri, URI)
 
     def _one(self, value: Any, field: Field) -> tuple[Any, list[Receipt]]:
-        run, holder = Run(self._keep_query), [value]
+        run, holder = Run(self._keep_query, self._known), [value]
         run.field(holder, 0, field, None)
         receipts = run.findings.search()
         return holder[0], receipts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from counterfoil.schemas.values import Hostile
 
@@ -11,14 +11,17 @@ from .plan import FREE_FORM, TEXT, Field, Plan, Step
 from .receipt import Path, marker
 from .walk import Walk
 
+if TYPE_CHECKING:
+    from .known import KnownSecrets
+
 _TEXT = Hostile.TEXT
 
 
 class Run:
     """Redacts in place, and collects what waits to be searched by pattern."""
 
-    def __init__(self, keep_query: frozenset[str]) -> None:
-        self.findings = Findings(keep_query)
+    def __init__(self, keep_query: frozenset[str], known: KnownSecrets | None = None) -> None:
+        self.findings = Findings(keep_query, known)
         self.waiting = self.findings.waiting
         self._walk = Walk(self.findings)
 

@@ -5,6 +5,7 @@
    there is removed from the text as it stands. Everything else stays, byte for byte.
 3. Where findings overlap, all that they cover is one secret.
 4. The result is searched again, since removing one secret can uncover the next. So redacting twice changes nothing.
+5. Known secrets are looked for in the same two readings of a text, whether it holds a keyword or not (``known``).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import re
 from bisect import bisect_left
 from typing import TYPE_CHECKING, TypeAlias
 
+from .encoded import with_runs
+from .known import LONG, LONGEST_INNOCENT, MOST_INNOCENT
 from .pattern import Pattern
 from .patterns import PATTERNS
 from .receipt import BARE, is_spent, marker
@@ -20,19 +23,19 @@ from .receipt import BARE, is_spent, marker
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from .known import KnownSecrets
+
 _Span: TypeAlias = tuple[int, int, str]
 """Start, end and rule of what is to be removed."""
 
 _ROUNDS = 4
-_LONG = 16
 
 _ESCAPE = re.compile(r"""%([0-9A-Fa-f]{2})|\\u([0-9A-Fa-f]{4})|\\(["'\\/bfnrt])""")
 _CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
-_SHORT = 128
-_MOST_INNOCENT = 2048
 INNOCENT: set[str] = set()
-"""Short texts met before that hold no keyword: names of agents, servers and scopes come again and again."""
+"""Short texts met before that hold no keyword: names of agents, servers and scopes come again and again. Where known
+secrets are looked for as well, those have their own."""
 
 _SEPARATOR = "\x1f"
 _DROPPED = f"={BARE}".lower()
@@ -61,58 +64,95 @@ _ROWS = {
 }
 
 
-def suspects(texts: Sequence[str]) -> dict[int, list[Pattern]]:
-    """Return the places of the texts that hold a keyword, and the patterns that each is to be searched for."""
-    if INNOCENT.issuperset(texts):
+def suspects(texts: Sequence[str], known: KnownSecrets | None = None) -> dict[int, list[Pattern]]:
+    """Return the places of the texts that are to be looked at, and the patterns to search each one for.
+
+    They hold a keyword, a known secret, or a run in which something may be encoded.
+    """
+    innocent, news = (known.innocent, known.news) if known is not None else (INNOCENT, 0)
+    if innocent.issuperset(texts):
         return {}
-    found = _suspects(texts)
-    if len(INNOCENT) > _MOST_INNOCENT:
-        INNOCENT.clear()
-    INNOCENT.update([text for place, text in enumerate(texts) if place not in found and len(text) <= _SHORT])
+    found = _suspects(texts, known)
+    for place in with_runs(texts):
+        found.setdefault(place, [])
+    acquit([text for place, text in enumerate(texts) if place not in found], known, news)
     return found
 
 
-def _suspects(texts: Sequence[str]) -> dict[int, list[Pattern]]:
-    lowered = [text.lower() for text in texts]
-    joined = _SEPARATOR.join(lowered)
-    if _has_escapes(joined) or _DROPPED in joined:
-        lowered = [_to_look_through(text) for text in texts]
-        joined = _SEPARATOR.join(lowered)
-    words = " ".join([word for word in joined.split() if len(word) >= _LONG])
+def acquit(texts: Iterable[str], known: KnownSecrets | None, news: int) -> None:
+    """Take texts for innocent. ``news`` is how much was known when they were searched."""
+    short = [text for text in texts if len(text) <= LONGEST_INNOCENT]
+    if known is not None:
+        if not known.innocent.issuperset(short):
+            known.hold_innocent(short, news)
+        return
+    if len(INNOCENT) > MOST_INNOCENT:
+        INNOCENT.clear()
+    INNOCENT.update(short)
+
+
+def _suspects(texts: Sequence[str], known: KnownSecrets | None) -> dict[int, list[Pattern]]:
+    places, views, joined = _views(texts)
+    words = _long(joined)
+    rows: dict[int, set[int]] = {places[view]: set() for view in known.within(views, joined, words)} if known else {}
+    lowered, words = joined.lower(), words.lower()
+    if _DROPPED in lowered:  # what was dropped before is no keyword
+        lowered = _SEPARATOR.join([_without_dropped(view.lower()) for view in views])
+        words = _long(lowered)
     keywords = [keyword for keyword in _LONG_KEYWORDS if keyword in words]
     for head in _HEADS.intersection(_HEAD.findall(words)):
         keywords += [mark for mark in _MARKS[head] if mark in words]
-    keywords += [keyword for keyword in _KEYWORDS if keyword in joined]
-    rows: dict[int, set[int]] = {}
+    keywords += [keyword for keyword in _KEYWORDS if keyword in lowered]
+    lowereds = [_without_dropped(view.lower()) for view in views] if keywords else []
     for keyword in keywords:
-        for place in [place for place, text in enumerate(lowered) if keyword in text]:
+        for place in [place for place, text in zip(places, lowereds, strict=True) if keyword in text]:
             rows.setdefault(place, set()).update(_ROWS[keyword])
     return {place: [PATTERNS[row] for row in sorted(rows[place])] for place in sorted(rows)}
 
 
-def _to_look_through(text: str) -> str:
-    """Return where to look for keywords: also in how a text reads once decoded, not in what was dropped before."""
-    if _has_escapes(text):
-        text = f"{text}\n{_Decoded(text).text}"
-    return text.lower().replace(f"{_DROPPED}&", "&").removesuffix(_DROPPED)
+def knows(texts: Sequence[str], known: KnownSecrets) -> list[str]:
+    """Return those of the texts that hold a known secret."""
+    places, views, joined = _views(texts)
+    return [texts[place] for place in {places[view] for view in known.within(views, joined, joined)}]
+
+
+def _long(text: str) -> str:
+    """Return what stands between blanks and is long enough for those keywords that are short, and for most secrets."""
+    return " ".join([word for word in text.split() if len(word) >= LONG])
+
+
+def _views(texts: Sequence[str]) -> tuple[list[int], list[str], str]:
+    """Return the texts, and those with escapes also as they read once decoded; the place of each; and all in one."""
+    places, views = list(range(len(texts))), list(texts)
+    joined = _SEPARATOR.join(views)
+    if _has_escapes(joined):
+        escaped = [place for place, text in enumerate(texts) if _has_escapes(text)]
+        places += escaped
+        views += [_Decoded(texts[place]).text for place in escaped]
+        joined = _SEPARATOR.join(views)
+    return places, views, joined
+
+
+def _without_dropped(text: str) -> str:
+    return text.replace(f"{_DROPPED}&", "&").removesuffix(_DROPPED)
 
 
 def without_secrets(
-    text: str, patterns: Sequence[Pattern], hide: Callable[[str], str] = marker
+    text: str, patterns: Sequence[Pattern], hide: Callable[[str], str] = marker, known: KnownSecrets | None = None
 ) -> tuple[str, list[tuple[str, int]]]:
-    """Return the text without what the patterns find, and the rule and length of each finding.
+    """Return the text without what the patterns find and what is known, and the rule and length of each finding.
 
     ``hide`` gives what stands in its place, from the rule. A text in which each removal uncovers the next, beyond a few
     times, was made to do so, and is replaced as a whole.
     """
     removed: list[tuple[str, int]] = []
     for _ in range(_ROUNDS):
-        spans = _spans(text, patterns)
+        spans = _spans(text, patterns, known)
         if not spans:
             return text, removed
         text = _replaced(text, spans, hide)
         removed += [(rule, end - start) for start, end, rule in spans]
-    if _spans(text, patterns):
+    if _spans(text, patterns, known):
         removed.append(("entangled", len(text)))
         text = hide("entangled")
     return text, removed
@@ -127,21 +167,23 @@ def _replaced(text: str, spans: list[_Span], hide: Callable[[str], str]) -> str:
     return "".join(pieces) + text[kept_to:]
 
 
-def _spans(text: str, patterns: Iterable[Pattern]) -> list[_Span]:
+def _spans(text: str, patterns: Sequence[Pattern], known: KnownSecrets | None) -> list[_Span]:
     """Return what is to be removed, in order and without overlap."""
-    found = list(_matches(text, patterns))
+    found = list(_matches(text, patterns, known))
     if _has_escapes(text):
         decoded = _Decoded(text)
-        found += [(*decoded.original(start, end), rule) for start, end, rule in _matches(decoded.text, patterns)]
+        found += [(*decoded.original(start, end), rule) for start, end, rule in _matches(decoded.text, patterns, known)]
     return _merged(found) if found else found
 
 
-def _matches(text: str, patterns: Iterable[Pattern]) -> Iterable[_Span]:
+def _matches(text: str, patterns: Iterable[Pattern], known: KnownSecrets | None) -> Iterable[_Span]:
     for pattern in patterns:
         for match in pattern.regex.finditer(text):
             start, end = match.span(match.lastindex or 0)
             if start < end and not is_spent(text, start, end):
                 yield start, end, pattern.rule
+    if known:
+        yield from [(start, end, "known") for start, end in known.spans(text)]
 
 
 def _merged(found: list[_Span]) -> list[_Span]:

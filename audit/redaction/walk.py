@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
 
 from counterfoil.schemas.domain import MAX_DEPTH
 
+from .known import SHORTEST
 from .plan import FREE_FORM, Field
 from .positions import COOKIE_ATTRIBUTES, LOOKS, SCHEMES, Position, hint_of, inner_of, position_of
 from .receipt import Path, Receipt, depth_of, is_marker, marker, member_of
-from .search import suspects, without_secrets
+from .search import knows, suspects, without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
+
+    from .known import KnownSecrets
 
 _CREDENTIALS = re.compile(rf"(\s*(?:{'|'.join(SCHEMES)})\s+)(\S.*)", re.IGNORECASE | re.DOTALL)
 _RAW_HEADERS = re.compile(r"raw_?headers", re.IGNORECASE)
@@ -50,6 +53,8 @@ class Collector(Protocol):
 
     waiting: list[tuple[Any, Any, Path, Field]]
     """Strings to be searched by pattern: where each one is, its path, and how it is redacted."""
+    known: KnownSecrets | None
+    """What is searched for as well."""
 
     def removed(self, path: Path, rule: str, length: int) -> None:
         """Leave the receipt of one value."""
@@ -90,7 +95,7 @@ class Walk:
         named = [(place, name, values[place]) for place, name in enumerate(names) if name]
         rules = _rules(named, "form" if form else member_of(path)) if named else {}
         for place, name in enumerate(names):
-            step = (path, marker("name") if _is_secret(name) else name) if name else path
+            step = (path, marker("name") if self._is_secret(name) else name) if name else path
             self.put(values, place, values[place], step, rules.get(place))
 
     def _contained(
@@ -105,9 +110,9 @@ class Walk:
         copy: dict[str, Any] = {}
         if rule in _NOT_WITHIN_OBJECTS:
             rule = _NOT_WITHIN_OBJECTS[rule]
-        plain = _plain.issuperset(members)
+        plain, known = _plain.issuperset(members), self._known_among(members)
         rules = {} if rule or plain else _rules(_named(members), member_of(path))
-        shown = {} if plain else _shown_names(members)
+        shown = {} if plain and not known else _shown_names(members, known)
         for name, value in members.items():
             new = shown.get(name, name)
             if new is not name:
@@ -153,11 +158,20 @@ class Walk:
         """Keep a cookie's name, and the attributes after it. What is no cookie keeps nothing (RFC 6265 §4.1.1)."""
         name, _, value = part.partition("=")
         attribute = rule == "set_cookie" and place and name.strip().lower() in COOKIE_ATTRIBUTES and "=" not in value
-        if attribute and not _is_secret(part):
+        if attribute and not self._is_secret(part):
             return part
-        if _COOKIE_NAME.fullmatch(name) and not _is_secret(name) and "=" in part:
+        if _COOKIE_NAME.fullmatch(name) and not self._is_secret(name) and "=" in part:
             return f"{name}={self._hidden(rule, value, path)}"
         return self._hidden(rule, part, path)
+
+    def _is_secret(self, name: str) -> bool:
+        return _is_secret(name) or bool(self._known_among([name]))
+
+    def _known_among(self, names: Iterable[str]) -> list[str]:
+        """Return those of the names that hold a known secret."""
+        known = self._findings.known
+        long = [name for name in names if len(name) >= SHORTEST] if known else []
+        return knows(long, known) if known and long else []
 
     def _hidden(self, rule: str, text: str, path: Path) -> str:
         if not text.strip() or is_marker(text):
@@ -280,8 +294,8 @@ def _is_secret(name: str) -> bool:
     return any(without_secrets(name, patterns)[1] for patterns in suspects([name]).values())
 
 
-def _shown_names(members: Iterable[str]) -> dict[str, str]:
+def _shown_names(members: Iterable[str], known: Collection[str]) -> dict[str, str]:
     """Return the new name of each member whose name is a secret. Sorted, so that their order tells nothing."""
-    hidden = sorted([name for name in members if _is_secret(name)])
+    hidden = sorted([name for name in members if name in known or _is_secret(name)])
     free = (new for number in count(1) if (new := marker("name" if number == 1 else f"name:{number}")) not in members)
     return dict(zip(hidden, free, strict=False))
