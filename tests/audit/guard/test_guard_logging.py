@@ -12,17 +12,21 @@ import warnings
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import httpx2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counterfoil.audit.guard.logging import RedactingFilter, install
+from counterfoil.audit.instrument.httpx2 import AuditTransport
 from counterfoil.audit.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import TracebackType
+
+    from counterfoil.audit import AuditLog
 
 KEY = "ghp_" + secrets.token_hex(18)
 PASSWORD = secrets.token_hex(4)
@@ -225,6 +229,20 @@ def test_text_without_its_exception_is_redacted() -> None:
     record.exc_text, record.stack_info = f"ValueError: {KEY}", f"Stack {KEY}"
     RedactingFilter().filter(record)
     assert (record.exc_text, record.stack_info) == ("ValueError: [redacted:github]", "Stack [redacted:github]")
+
+
+def test_what_capture_has_seen_is_found_in_logs(log: AuditLog, secret: str, logged: Logged) -> None:
+    """A token that nothing tells: it was in a request that was recorded, and then it is said in prose."""
+    logged.logger.info("before: %s", secret)
+    assert secret in logged.text
+    with (
+        httpx2.Client(transport=AuditTransport(log)) as client,
+        log.scope(agent="a"),
+        pytest.raises(httpx2.ConnectError),
+    ):
+        client.get("http://127.0.0.1:9/mail", headers={"Authorization": f"Bearer {secret}"})
+    logged.logger.info("after: %s was not accepted", secret)
+    assert logged.text.endswith("after: [redacted:known] was not accepted\n")
 
 
 def test_extra_attributes_and_names_are_redacted(leaks: Callable[..., list[str]]) -> None:
