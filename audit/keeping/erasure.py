@@ -98,10 +98,10 @@ def erase(  # noqa: PLR0913 -- one keyword a choice
         found = replace(found, exported=_exported(reader, found))
         if dry_run:
             return found
-        entries = [_require(reader, seq) for seq in found.seqs]
-        _require_reason(reason, entries, sought)
-        key = require_signing_key(signing_key)
-        told_in = _erase(named, reader, entries, key, reason) if entries else []
+        told_in: list[int] = []
+        if found.seqs:
+            _require_reason(reason, (_require(reader, seq) for seq in found.seqs), sought)
+            told_in = _erase(named, reader, found.seqs, require_signing_key(signing_key), reason)
         left = _rewrite(named) if reader.erased_count() else []
     return replace(found, told_in=tuple(told_in), left=tuple(left), erased=True)
 
@@ -167,17 +167,17 @@ def _require(reader: LogReader, seq: int) -> Entry:
         if (entry.leaf_hash, entry.chain_hash) == (leaf, head):
             return entry
     raise StoreCorrupt(
-        f"entry {seq} does not hold: nothing was erased",
+        f"entry {seq} does not hold: it was not erased",
         advice="Run `counterfoil verify`, and keep the log as evidence.",
     )
 
 
-def _require_reason(reason: str, entries: list[Entry], sought: Sought | None) -> None:
-    """Require a reason, and that it does not say what is to be erased: it stays."""
-    if entries and not reason.strip():
+def _require_reason(reason: str, entries: Iterable[Entry], sought: Sought | None) -> None:
+    """Require a reason, and that it does not say what is to be erased: it stays. Each entry is looked at once."""
+    if not reason.strip():
         raise ConfigurationError("an erasure has a reason", advice="Give it with --reason: what slipped in, and how.")
-    words = [word.strip(".,;:!?()[]'\"") for word in reason.split()]
-    repeated = any(word in entry.body for word in words if len(word) >= _TELLING for entry in entries)
+    words = [word for each in reason.split() if len(word := each.strip(".,;:!?()[]'\"")) >= _TELLING]
+    repeated = [entry.seq for entry in entries if any(word in entry.body for word in words)]
     if repeated or (sought is not None and sought.stands_in(reason)):
         raise ConfigurationError(
             "the reason repeats something of what is to be erased, and it stays in the log",
@@ -185,14 +185,15 @@ def _require_reason(reason: str, entries: list[Entry], sought: Sought | None) ->
         )
 
 
-def _erase(address: str, reader: LogReader, entries: list[Entry], key: SigningKey, reason: str) -> list[int]:
+def _erase(address: str, reader: LogReader, seqs: tuple[int, ...], key: SigningKey, reason: str) -> list[int]:
     from ..log import AuditLog
 
+    told_in: list[int] = []
     with AuditLog.open(address, signing_key=key) as log:
-        return [
-            _erase_batch(log, entries[at : at + _BATCH], key, reader.log_id, reason)
-            for at in range(0, len(entries), _BATCH)
-        ]
+        for at in range(0, len(seqs), _BATCH):
+            batch = [_require(reader, seq) for seq in seqs[at : at + _BATCH]]
+            told_in.append(_erase_batch(log, batch, key, reader.log_id, reason))
+    return told_in
 
 
 def _erase_batch(log: AuditLog, batch: list[Entry], key: SigningKey, log_id: str, reason: str) -> int:

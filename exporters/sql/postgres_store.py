@@ -90,7 +90,14 @@ class PostgresStore:
     def _migrate(self, connection: Connection) -> None:
         """Bring the tables to the version of this release in one transaction, unless another process was first."""
         _begin_under_lock(connection, _CREATING, connection.until)
-        migrate(connection, identify(connection, self.name)[2])
+        try:
+            migrate(connection, identify(connection, self.name)[2])
+        except psycopg.errors.InsufficientPrivilege:
+            raise AuditUnavailable(
+                f"{self.name}: its tables are of an older version, and this user may not change them",
+                advice="Let the tables' owner open the log for writing once with this release, and give this user "
+                "SELECT on the new ones.",
+            ) from None
         connection.execute("COMMIT")
 
     def _require_last(self, connection: Connection) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pty
+import secrets
 import sqlite3
 import subprocess
 import sys
@@ -377,7 +378,7 @@ def test_what_was_altered_is_not_signed_away(change: str, slipped: str, address:
     """The entry is named, nothing is erased, and the evidence stays."""
     with closing(sqlite3.connect(address, isolation_level=None)) as attacker:
         attacker.execute(change)
-    with pytest.raises(StoreCorrupt, match="entry 4 does not hold: nothing was erased"):
+    with pytest.raises(StoreCorrupt, match="entry 4 does not hold: it was not erased"):
         erase(address, secret=slipped.encode(), reason="why")
     assert _bodies(address)[4]
     assert _told(address) == []
@@ -499,6 +500,15 @@ def test_a_copy_is_out_of_reach(slipped: str, address: Path, tmp_path: Path, lea
     assert leaks(slipped, Path(old.path))
     assert leaks(slipped, new) == []
     _consistent(new)
+
+
+def test_the_rest_needs_no_key(slipped: str, address: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all is erased, and only the file is left to be written anew, nothing is signed for."""
+    assert slipped
+    erase(address, seqs=[4], reason="why")
+    monkeypatch.delenv("COUNTERFOIL_SIGNING_KEY")
+    found = erase(address, seqs=[4])
+    assert (found.already, found.told_in, found.left, found.erased) == ((4,), (), (), True)
 
 
 def test_samples_that_somebody_had_taken(  # noqa: PLR0913, PLR0917 -- fixtures
@@ -637,3 +647,23 @@ def test_a_log_on_postgresql_of_an_older_version(
         assert erase(postgres, seqs=[seq], reason="why").erased
         assert reader.erased_by(seq) == seq + 3
         assert reader.verify(deep=True).failed == ()
+
+
+def test_an_older_version_and_a_user_who_may_not_change_it(
+    postgres: str, postgres_server: PostgresServer, key: FingerprintKey
+) -> None:
+    """The error says whom to ask; once the owner has opened the log, it goes on."""
+    AuditLog.open(postgres, fingerprint_key=key).close()
+    schema, role = postgres.rpartition("%3D")[2], f"recorder_{secrets.token_hex(4)}"
+    rights = f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}"
+    with postgres_server.connect() as owner:
+        owner.execute(f"SET search_path = {schema}; DROP TABLE erased; UPDATE log SET schema_version = 2".encode())
+        owner.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT USAGE ON SCHEMA {schema} TO {role}".encode())
+        owner.execute(f"{rights}; GRANT INSERT ON entry, checkpoint TO {role}".encode())
+        address = f"postgresql+psycopg://{role}:x@{postgres.partition('@')[2]}"
+        with pytest.raises(AuditUnavailable, match="may not change them") as caught:
+            AuditLog.open(address, fingerprint_key=key)
+        assert "owner" in caught.value.advice
+        AuditLog.open(postgres, fingerprint_key=key).close()
+        owner.execute(rights.encode())
+        AuditLog.open(address, fingerprint_key=key).close()
