@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from counterfoil.schemas import CredentialUse, Fingerprint, InvalidEvent, LogEvent
 
 from .approval import ApprovalRequest, call_digest, judged, judged_use, question_of, required
+from .redaction.known import KNOWN
 from .scope import current_scope
 from .use import Use, use_fields
 
@@ -112,7 +113,8 @@ class Uses(ABC):
         return request
 
     def fingerprint(self, secret: str | bytes) -> Fingerprint:
-        """Return the fingerprint of a credential under this log's key."""
+        """Return the fingerprint of a credential under this log's key. Redaction knows it from then on."""
+        KNOWN.remember(secret)
         return Fingerprint.of(secret, self.fingerprint_key)
 
     def arguments_digest(self, tool: str, arguments: Mapping[str, Any]) -> KeyedDigest:

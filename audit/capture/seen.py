@@ -1,15 +1,17 @@
-"""What redaction is to know of a request: every credential that it shows, remembered as a keyed hash (``known``).
+"""What redaction is to know of a request and its answer: every credential in them, remembered as a keyed hash.
 
-Besides what becomes a record: the proofs, both forms of a Basic credential, each cookie, and the parameters of query
-and form that redaction would remove by their name. Where a name does not tell for sure, the value has to look random:
-``key=ISSUE-12345`` is none. The public id of a key is no secret.
+Of an answer these are the tokens that it gives and the cookies that it sets. Of a request, besides what becomes a
+record: the proofs, both forms of a Basic credential, each cookie, and the parameters of query and form that redaction
+would remove by their name. Where a name does not tell for sure, the value has to look random: ``key=ISSUE-12345`` is
+none. The public id of a key is no secret.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from counterfoil.schemas import TokenClass
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from .sighting import Sighting
 
 _MOST: Final = 64
-"""Of one request, so that no sender can make a process forget with it what it knew."""
+"""Of one request or answer, so that no sender can make a process forget with it what it knew."""
 
 _BY_PUBLIC_ID: Final = frozenset({TokenClass.SIGV4_REQUEST, TokenClass.HTTP_MESSAGE_SIGNATURE})
 
@@ -66,7 +68,7 @@ def _shown(request: HttpRequest, sightings: Iterable[Sighting]) -> Iterator[str 
         yield found[1]
     yield from _parameters(request.form)
     yield from _parameters(request.query)
-    yield from cookie_values(request.values("cookie"))
+    yield from _cookie_values(request.values("cookie"))
 
 
 def _parameters(given: Mapping[str, str]) -> Iterator[str]:
@@ -76,8 +78,28 @@ def _parameters(given: Mapping[str, str]) -> Iterator[str]:
             yield value
 
 
-def cookie_values(fields: Iterable[str]) -> Iterator[str]:
-    """Yield the values of cookies that are named like a session, or look random."""
+def remember_answer(content: bytes) -> None:
+    """Remember the tokens in the JSON of a token endpoint (RFC 6749 §5.1), or of what is like one. Never raises."""
+    try:
+        answer: Any = json.loads(content)
+    except (ValueError, RecursionError):
+        return
+    objects = [cast("dict[str, Any]", answer)] if isinstance(answer, dict) else []
+    objects += [
+        cast("dict[str, Any]", each) for object_ in objects for each in object_.values() if isinstance(each, dict)
+    ]
+    texts = {name: value for each in reversed(objects) for name, value in each.items() if isinstance(value, str)}
+    for secret in islice(_parameters(texts), _MOST):
+        KNOWN.remember(secret)
+
+
+def remember_set_cookies(fields: Iterable[str]) -> None:
+    """Remember the cookies that ``Set-Cookie`` fields set (RFC 6265 §4.1)."""
+    for value in islice(_cookie_values([field.partition(";")[0] for field in fields]), _MOST):
+        KNOWN.remember(value)
+
+
+def _cookie_values(fields: Iterable[str]) -> Iterator[str]:
     for name, value in pairs_of("; ".join(fields)):
         if is_session(name) or looks_opaque(value):
             yield value

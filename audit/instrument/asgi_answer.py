@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from ..capture.challenge import challenge_error
+from ..capture.seen import remember_set_cookies
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -38,6 +39,7 @@ class Answer:
         kind = message["type"]
         if kind in _STARTS:
             self.status = message["status"]
+            remember_set_cookies(_values(message, b"set-cookie"))
             if self.status in _REFUSALS:
                 self._challenges = _values(message, b"www-authenticate")
         elif kind == "websocket.accept":

@@ -15,7 +15,9 @@ from counterfoil.schemas import CertificateSource, Context, Outcome, Principal
 from ..capture import HttpRequest, action_of, capture_credentials, resource_of
 from ..capture.challenge import MAX_ANSWER, USE_DPOP_NONCE, challenge_error, token_error
 from ..capture.observe import uri_of
+from ..capture.seen import remember_set_cookies
 from ..scope import current_scope
+from .overheard import may_hold_tokens, overheard
 from .trail import Attempt, Shown, Trail, shown, trail_in, with_trail
 
 if TYPE_CHECKING:
@@ -144,10 +146,19 @@ class Passage:
         """Take the status, the error code of a refusal, and what the answer says of the next request."""
         for use in self.uses:
             use.status_code = response.status_code
+        self._learn(response)
         if response.status_code in _REDIRECTS:
             self._leave_redirect(response)
         elif 400 <= response.status_code < 500 and (challenges := _values(response, "www-authenticate")):
             self._refused(response, challenge_error(challenges, self._scheme()))
+
+    def _learn(self, response: ClientResponse) -> None:
+        """Let redaction know the cookies that the answer sets and, once its body is read, the tokens in it."""
+        if cookies := _values(response, "set-cookie"):
+            remember_set_cookies(cookies)
+        media_type, coding = (", ".join(_values(response, name)) for name in ("content-type", "content-encoding"))
+        if may_hold_tokens(self._facts, response.status_code, media_type, coding):
+            response.stream = overheard(response.stream, self.settings.in_memory)
 
     def answer_tells_why(self, response: ClientResponse) -> bool:
         """Whether the body is the error of a token endpoint: JSON, short, and there at once (RFC 6749 §5.2)."""
