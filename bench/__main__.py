@@ -20,6 +20,7 @@ from . import (
     client,
     command_line,
     export,
+    known,
     many,
     peers,
     postgres,
@@ -32,7 +33,22 @@ from . import (
 )
 from .figure import Figure
 
-BENCHES = (record, many, postgres, peers, queued, client, asgi, redaction, proof, verify, query, export, command_line)
+BENCHES = (
+    record,
+    many,
+    postgres,
+    peers,
+    queued,
+    client,
+    asgi,
+    redaction,
+    known,
+    proof,
+    verify,
+    query,
+    export,
+    command_line,
+)
 
 
 def main() -> None:

@@ -106,6 +106,8 @@ class KnownSecrets:
         self._news = 0
         self.innocent: set[str] = set()
         """Short texts that were searched and held nothing; emptied when a secret is new that they could hold."""
+        self.innocent_names: set[str] = set()
+        """The same for the names of members, which are only searched for what is known."""
 
     def remember(self, secret: str | bytes) -> bool:
         """Remember a secret. Returns whether it is: not what ``is_worth_remembering`` refuses."""
@@ -134,6 +136,7 @@ class KnownSecrets:
     def _doubt(self) -> None:
         self._news += 1
         self.innocent.clear()
+        self.innocent_names.clear()
 
     def forget(self) -> None:
         """Forget all of them."""
@@ -146,19 +149,18 @@ class KnownSecrets:
         """Grows with each secret that makes ``innocent`` doubtful."""
         return self._news
 
-    def hold_innocent(self, texts: Iterable[str], news: int) -> None:
+    def hold_innocent(self, texts: Iterable[str], news: int, *, names: bool = False) -> None:
         """Take texts for innocent which were searched when ``news`` was this, unless there has been more since."""
+        innocent = self.innocent_names if names else self.innocent
         with _lock:
             if news == self._news:
-                if len(self.innocent) > MOST_INNOCENT:
-                    self.innocent.clear()
-                self.innocent.update(texts)
+                if len(innocent) > MOST_INNOCENT:
+                    innocent.clear()
+                innocent.update([text for text in texts if len(text) <= LONGEST_INNOCENT])
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Return where secrets stand in a text, in order; they may overlap."""
-        if not self:
-            return []
-        return sorted(set(self._inside(text)))
+        return sorted(set(self._inside(text))) if self and self._may_hold([text], text, text) else []
 
     def within(self, texts: Sequence[str], joined: str, long: str) -> list[int]:
         """Return the places of the texts that hold a secret.
@@ -172,15 +174,13 @@ class KnownSecrets:
 
     def _may_hold(self, texts: Sequence[str], joined: str, long: str) -> bool:
         """Whether anything in the texts could be a secret. It is what every text costs."""
+        ways = self._other_ways()
+        runs = _LONG_RUN.findall(long) if _RUN not in ways else []
+        for way in ways:
+            runs += way.findall(joined) if way is not _WHOLE else _wholes(texts)
         salt, young, old = self._salt, self._young.slots, self._old.slots
-        runs = _LONG_RUN.findall(long)
-        for way in self._other_ways():
-            runs = runs + (way.findall(joined) if way is not _WHOLE else _wholes(texts))
-        for run in runs:
-            slot = hash(salt + run) & _SLOT
-            if slot in young or slot in old:
-                return True
-        return False
+        slots = [hash(salt + run) & _SLOT for run in runs]
+        return not (young.keys().isdisjoint(slots) and old.keys().isdisjoint(slots))
 
     def _other_ways(self) -> set[re.Pattern[str]]:
         return {*self._young.ways, *self._old.ways} - {_LONG_RUN}

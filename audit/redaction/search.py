@@ -81,14 +81,12 @@ def suspects(texts: Sequence[str], known: KnownSecrets | None = None) -> dict[in
 
 def acquit(texts: Iterable[str], known: KnownSecrets | None, news: int) -> None:
     """Take texts for innocent. ``news`` is how much was known when they were searched."""
-    short = [text for text in texts if len(text) <= LONGEST_INNOCENT]
     if known is not None:
-        if not known.innocent.issuperset(short):
-            known.hold_innocent(short, news)
+        known.hold_innocent(texts, news)
         return
     if len(INNOCENT) > MOST_INNOCENT:
         INNOCENT.clear()
-    INNOCENT.update(short)
+    INNOCENT.update([text for text in texts if len(text) <= LONGEST_INNOCENT])
 
 
 def _suspects(texts: Sequence[str], known: KnownSecrets | None) -> dict[int, list[Pattern]]:
@@ -110,10 +108,15 @@ def _suspects(texts: Sequence[str], known: KnownSecrets | None) -> dict[int, lis
     return {place: [PATTERNS[row] for row in sorted(rows[place])] for place in sorted(rows)}
 
 
-def knows(texts: Sequence[str], known: KnownSecrets) -> list[str]:
-    """Return those of the texts that hold a known secret."""
-    places, views, joined = _views(texts)
-    return [texts[place] for place in {places[view] for view in known.within(views, joined, joined)}]
+def known_names(names: Iterable[str], known: KnownSecrets) -> list[str]:
+    """Return those of the names of members that hold a known secret."""
+    if not known or known.innocent_names.issuperset(names):
+        return []
+    news, named = known.news, list(names)
+    places, views, joined = _views(named)
+    found = {places[view] for view in known.within(views, joined, joined)}
+    known.hold_innocent([name for place, name in enumerate(named) if place not in found], news, names=True)
+    return [named[place] for place in found]
 
 
 def _long(text: str) -> str:

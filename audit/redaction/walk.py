@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
 
 from counterfoil.schemas.domain import MAX_DEPTH
 
-from .known import SHORTEST
 from .plan import FREE_FORM, Field
 from .positions import COOKIE_ATTRIBUTES, LOOKS, SCHEMES, Position, hint_of, inner_of, position_of
 from .receipt import Path, Receipt, depth_of, is_marker, marker, member_of
-from .search import knows, suspects, without_secrets
+from .search import known_names, suspects, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -170,8 +169,7 @@ class Walk:
     def _known_among(self, names: Iterable[str]) -> list[str]:
         """Return those of the names that hold a known secret."""
         known = self._findings.known
-        long = [name for name in names if len(name) >= SHORTEST] if known else []
-        return knows(long, known) if known and long else []
+        return known_names(names, known) if known else []
 
     def _hidden(self, rule: str, text: str, path: Path) -> str:
         if not text.strip() or is_marker(text):
