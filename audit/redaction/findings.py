@@ -14,7 +14,7 @@ from .nested import DEEPEST, is_json, pieces_of, without_values
 from .patterns import PATTERNS
 from .plan import TEXT, Field
 from .receipt import BARE, Path, Receipt, marker, receipt
-from .search import INNOCENT, acquit, suspects, without_secrets
+from .search import INNOCENT, SEEN, acquit, suspects, without_secrets
 from .uri import structure
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Findings:
         try:
             found = suspects([into[key] for into, key, _, _ in self.waiting], self.known)
         except Exception:  # noqa: BLE001 -- then each is searched for everything
-            found = {place: [*PATTERNS] for place in range(len(self.waiting))}
+            found = {place: [*PATTERNS, SEEN] for place in range(len(self.waiting))}
         for place, patterns in found.items():
             into, key, path, field = self.waiting[place]
             applying = [pattern for pattern in patterns if pattern.rule not in field.keeping]
@@ -94,11 +94,14 @@ class Findings:
         """Remove by position what is written inside, then by pattern, by turns, as one can uncover the other."""
         is_uri = field.hostile is Hostile.URI
         hide = _bare if is_uri else marker
+        given = text
         text, whole = (text, False) if is_uri else self._without_nested(text, path)
+        if text != given:
+            patterns = [*patterns, SEEN]
         for _ in range(_ROUNDS):
             if whole:
                 return text
-            plain, removed = without_secrets(text, patterns, hide, self.known) if patterns or self.known else (text, [])
+            plain, removed = without_secrets(text, patterns, hide, self.known) if patterns else (text, [])
             for rule, length in removed:
                 self.removed(path, rule, length)
             decoded = self._without_encoded(plain, path, hide)

@@ -37,6 +37,9 @@ INNOCENT: set[str] = set()
 """Short texts met before that hold no keyword: names of agents, servers and scopes come again and again. Where known
 secrets are looked for as well, those have their own."""
 
+SEEN = Pattern("known", re.compile(r"(?!)"), (), "", long=False)
+"""Stands among the patterns of a text that is to be searched for known secrets."""
+
 _SEPARATOR = "\x1f"
 _DROPPED = f"={BARE}".lower()
 """How the value of a query parameter ends up in a URI."""
@@ -92,7 +95,8 @@ def acquit(texts: Iterable[str], known: KnownSecrets | None, news: int) -> None:
 def _suspects(texts: Sequence[str], known: KnownSecrets | None) -> dict[int, list[Pattern]]:
     places, views, joined = _views(texts)
     words = _long(joined)
-    rows: dict[int, set[int]] = {places[view]: set() for view in known.within(views, joined, words)} if known else {}
+    seen = {places[view] for view in known.within(views, joined, words)} if known else set[int]()
+    rows: dict[int, set[int]] = {place: set() for place in seen}
     lowered, words = joined.lower(), words.lower()
     if _DROPPED in lowered:  # what was dropped before is no keyword
         lowered = _SEPARATOR.join([_without_dropped(view.lower()) for view in views])
@@ -105,7 +109,10 @@ def _suspects(texts: Sequence[str], known: KnownSecrets | None) -> dict[int, lis
     for keyword in keywords:
         for place in [place for place, text in zip(places, lowereds, strict=True) if keyword in text]:
             rows.setdefault(place, set()).update(_ROWS[keyword])
-    return {place: [PATTERNS[row] for row in sorted(rows[place])] for place in sorted(rows)}
+    return {
+        place: [*[PATTERNS[row] for row in sorted(rows[place])], *([SEEN] if place in seen else [])]
+        for place in sorted(rows)
+    }
 
 
 def known_names(names: Iterable[str], known: KnownSecrets) -> list[str]:
@@ -185,8 +192,8 @@ def _matches(text: str, patterns: Iterable[Pattern], known: KnownSecrets | None)
             start, end = match.span(match.lastindex or 0)
             if start < end and not is_spent(text, start, end):
                 yield start, end, pattern.rule
-    if known:
-        yield from [(start, end, "known") for start, end in known.spans(text)]
+        if known and pattern is SEEN:
+            yield from [(start, end, SEEN.rule) for start, end in known.spans(text)]
 
 
 def _merged(found: list[_Span]) -> list[_Span]:
