@@ -16,7 +16,7 @@ from .receipt import Receipt, receipt
 from .run import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from pydantic import JsonValue
 
@@ -71,6 +71,19 @@ class Redactor:
     def text(self, text: str) -> tuple[str, list[Receipt]]:
         """Return the text without the secrets that the patterns recognise."""
         return self._one(text, TEXT)
+
+    def texts(self, texts: Sequence[str]) -> list[tuple[str, list[Receipt]]]:
+        """Do for many texts what ``text`` does for one, in less time."""
+        if type(self) is not Redactor:  # another class may have rules of its own
+            return [self.text(text) for text in texts]
+        run, holder = Run(self._keep_query, self._known), [*texts]
+        for place in range(len(holder)):
+            run.field(holder, place, TEXT, (None, place))
+        receipts: list[list[Receipt]] = [[] for _ in texts]
+        for each in run.findings.search():
+            number, _, path = each["path"].partition(".")
+            receipts[int(number)].append({**each, "path": path})
+        return [*zip(holder, receipts, strict=True)]
 
     def uri(self, uri: str) -> tuple[str, list[Receipt]]:
         """Return the URI without userinfo, query values and fragment, and without secrets in its path."""

@@ -44,7 +44,9 @@ def test_explain_prints_receipts() -> None:
 
 def test_text_can_be_forced() -> None:
     """``--text`` searches JSON as text."""
-    assert _run(b'{"kty":"oct","k":"x"}\n', "--text").stdout == '{"kty":"oct","k":"x"}\n'
+    raw = '{\n"kty": "oct",\n"k": "x"\n}\n'
+    assert _run(raw.encode(), "--text").stdout == raw
+    assert '"x"' not in _run(raw.encode()).stdout
 
 
 def test_bytes_survive() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from counterfoil.audit.redaction import Redactor, findings, walk
+from counterfoil.audit.redaction import KnownSecrets, Redactor, findings, walk
 from counterfoil.audit.redaction.receipt import receipt, shown_path
 from counterfoil.schemas import (
     Action,
@@ -28,6 +28,7 @@ from counterfoil.schemas.domain import MAX_DEPTH
 from counterfoil.schemas.entry import canonical_bytes
 
 if TYPE_CHECKING:
+    from counterfoil.audit.redaction.receipt import Receipt
     from counterfoil.schemas import Event
 
 KEY = "ghp_" + secrets.token_hex(18)
@@ -238,3 +239,20 @@ def test_every_kind_of_event_is_redacted() -> None:
     body, receipts = _redacted(Compromise(leaked="token", how_known=f"found {KEY} in a prompt log"))
     assert body["how_known"] == "found [redacted:github] in a prompt log"
     assert [each["path"] for each in receipts] == ["how_known"]
+
+
+def test_many_texts_come_to_what_each_comes_to() -> None:
+    """Searched together or one by one, by a class of one's own too: known secrets, patterns, what is written inside."""
+
+    class Own(Redactor):
+        def text(self, text: str) -> tuple[str, list[Receipt]]:
+            return f"{super().text(text)[0]}!", []
+
+    secret = secrets.token_urlsafe(24)
+    known = KnownSecrets()
+    known.remember(secret)
+    texts = ["plain", f"it said {secret} again", "--token", "abcdef", 'body {"password": "x"}', "1", ""]
+    redactor = Redactor(known=known)
+    assert redactor.texts(texts) == [redactor.text(text) for text in texts]
+    assert secret not in redactor.texts(texts)[1][0]
+    assert Own().texts(["plain"]) == [("plain!", [])]

@@ -5,23 +5,19 @@ from __future__ import annotations
 import io
 import json
 import secrets
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from counterfoil.audit.redaction import Redactor
-from counterfoil.audit.redaction.stream import redact_lines
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from counterfoil.audit.redaction.stream import redact_stream
 
 KEY = ("ghp_" + secrets.token_hex(18)).encode()
 
 
 def _redacted(raw: bytes, *, text_only: bool = False) -> bytes:
-    return b"".join(line for line, _ in redact_lines(io.BytesIO(raw), Redactor(), text_only=text_only))
+    return b"".join(piece.content for piece in redact_stream(io.BytesIO(raw), Redactor(), text_only=text_only))
 
 
 def test_text_and_json_lines_can_be_mixed() -> None:
@@ -43,9 +39,12 @@ def test_json_in_which_nothing_is_found_is_passed_on_as_it_came() -> None:
 def test_a_document_over_several_lines_is_one() -> None:
     """Its positions are seen as a whole, and it is written with an indent."""
     raw = b'{\n  "kty": "oct",\n  "k": "x"\n}\n'
-    assert list(redact_lines(io.BytesIO(raw), Redactor())) == [
-        (b'{\n  "kty": "oct",\n  "k": "[redacted:jwk]"\n}\n', [{"path": "k", "rule": "jwk", "length": "1-16"}])
-    ]
+    piece, _ = redact_stream(io.BytesIO(raw), Redactor())
+    assert piece == (
+        b'{\n  "kty": "oct",\n  "k": "[redacted:jwk]"\n}',
+        len(raw) - 1,
+        [(1, {"path": "k", "rule": "jwk", "length": "1-16"})],
+    )
 
 
 def test_what_begins_like_a_document_and_is_none_is_text() -> None:
@@ -60,14 +59,30 @@ def test_as_text_json_is_text() -> None:
     assert _redacted(b'{\n"password": "x"\n}\n', text_only=True) == b'{\n"password": "[redacted:named_value]"\n}\n'
 
 
+def test_documents_can_follow_each_other() -> None:
+    """Each is one, and what comes after them is lines."""
+    raw = b'{\n "password": "x"\n}\n[\n {"a": 1}]\n\n{"b": 2}\nused ' + KEY + b"\n"
+    assert _redacted(raw) == (
+        b'{\n  "password": "[redacted:member]"\n}\n[\n {"a": 1}]\n\n{"b": 2}\nused [redacted:github]\n'
+    )
+
+
 def test_a_line_is_yielded_before_the_next_is_read() -> None:
     """A log can be followed."""
 
-    def lines() -> Iterator[bytes]:
-        yield b"[2026-11-23] first\n"
-        pytest.fail("read on")
+    class Followed(io.BytesIO):
+        def read1(self, size: int | None = -1, /) -> bytes:
+            return super().read1(size) or pytest.fail("read on")
 
-    assert next(redact_lines(lines(), Redactor())) == (b"[2026-11-23] first\n", [])
+    first = next(redact_stream(Followed(b"[2026-11-23] first\n"), Redactor()))
+    assert first == (b"[2026-11-23] first\n", 19, [])
+
+
+def test_receipts_tell_the_line() -> None:
+    """Counted from 1, whatever is searched together; a line of a key that went counts too."""
+    raw = b"one\nused " + KEY + b"\n-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\nused " + KEY
+    lines = [line for piece in redact_stream(io.BytesIO(raw), Redactor()) for line, _ in piece.receipts]
+    assert lines == [2, 3, 6]
 
 
 def test_a_private_key_over_several_lines_goes_as_a_whole() -> None:
