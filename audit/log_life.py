@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextvars
 import threading
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from counterfoil.exporters.diagnostics import diagnostics
 from counterfoil.schemas import Context, DiskFull, KeyMismatch, LogChange, LogEvent, StoreError
-from counterfoil.schemas.values import rfc3339
+from counterfoil.schemas.values import new_event_id, rfc3339
 
 from .outage import Outages
 
@@ -27,6 +27,8 @@ class Loss:
     last: int
     reason: str
     count: int = 1
+    event_id: uuid.UUID = field(default_factory=new_event_id, compare=False)
+    """Of the gap entry: one that may have been written is told again as it is, and then stands in the log once."""
 
     def with_another(self, other: Loss) -> Loss:
         """Return both as one."""
@@ -121,8 +123,17 @@ class LogLife:
 
     def loss(self, loss: Loss, until: float | None = None) -> None:
         """Tell of calls whose entries are missing. Raises ``StoreError``."""
-        gap = LogEvent(change=LogChange.GAP, count=loss.count, first=loss.first, last=loss.last, reason=loss.reason)
-        self._tell(gap, until)
+        self._tell(
+            LogEvent(
+                context=Context(event_id=loss.event_id),
+                change=LogChange.GAP,
+                count=loss.count,
+                first=loss.first,
+                last=loss.last,
+                reason=loss.reason,
+            ),
+            until,
+        )
 
     def note_lost_outcome(self, error: Exception) -> None:
         """Remember that an outcome could not be written."""

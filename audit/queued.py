@@ -101,6 +101,7 @@ class QueuedDelivery:
         self._group: list[Taken] = []
         self._sealed: list[tuple[Pending, Taken]] | None = None
         self._losses: list[Loss] = []
+        self._telling: Loss | None = None
         self._fault: BaseException | None = None
 
     @property
@@ -278,15 +279,18 @@ class QueuedDelivery:
         self._losses.append(loss)
 
     def _tell_losses(self, until: float) -> bool:
-        """Write a gap entry for each run of numbers that was lost. False if the store did not take one."""
-        while self._losses:
-            loss = self._losses[0]
+        """Write a gap entry for each run of numbers that was lost. False if the store did not take one.
+
+        That one is kept as it is, since it may have been written after all.
+        """
+        while self._telling or self._losses:
+            self._telling = loss = self._telling or self._losses.pop(0)
             try:
                 self._backing.tell_loss(loss, until)
             except CounterfoilError as error:  # also a rule of the database that refuses every entry: then all stays
                 self._note(error)
                 return False
-            del self._losses[0]
+            self._telling = None
             told = {"first": loss.first, "last": loss.last, "count": loss.count, "reason": loss.reason}
             diagnostics().error("accepted entries were refused", **told)
         return True

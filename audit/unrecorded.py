@@ -67,6 +67,7 @@ class Unrecorded:
         self.lost = 0
         self.fault: str | None = None
         self._loss: Loss | None = None
+        self._told_perhaps: list[Loss] = []
         self._unsure: list[Pending] = []
         self._since_said = self._in_outage = 0
         self._said = float("-inf")
@@ -108,7 +109,8 @@ class Unrecorded:
     @property
     def untold(self) -> int:
         """How many calls no entry tells of yet."""
-        return (self._loss.count if self._loss else 0) + len(self._unsure)
+        losses = [*self._told_perhaps, *([self._loss] if self._loss else [])]
+        return sum(loss.count for loss in losses) + len(self._unsure)
 
     def note(self, error: StoreError) -> None:
         """Say at once that something else did not happen, which no call waited for: opening, or the end of a queue."""
@@ -133,22 +135,30 @@ class Unrecorded:
         tell: Callable[[Loss, float | None], None],
         until: float | None,
     ) -> None:
-        """Give the entries of unknown outcome to the store again, and write the gap entry. What fails is kept."""
+        """Give the entries of unknown outcome to the store again, and write the gap entry. What fails is kept.
+
+        A gap entry that failed is kept as it is, since it may have been written after all.
+        """
         with self._counting:
             unsure, self._unsure = self._unsure, []
             loss, self._loss = self._loss, None
+            told, self._told_perhaps = self._told_perhaps, []
         try:
             if unsure:
                 append(unsure, until)
                 loss = self._sorted(unsure, loss)
-            if loss:
-                tell(replace(loss, reason=f"calls went on without a record: {loss.reason}"), until)
-                loss = None
+            while told or loss:
+                if loss and not told:
+                    told.append(replace(loss, reason=f"calls went on without a record: {loss.reason}"))
+                    loss = None
+                tell(told[0], until)
+                del told[0]
         except CounterfoilError as error:  # the entry before it was written: its caller must not hear of this one
             diagnostics().warning("a gap was not recorded yet", code=error.code)
         finally:
-            if loss:
-                with self._counting:
+            with self._counting:
+                self._told_perhaps += told
+                if loss:
                     self._add(loss)
 
     def _sorted(self, unsure: list[Pending], loss: Loss | None) -> Loss | None:

@@ -218,6 +218,40 @@ def test_an_unknown_outcome_is_settled(  # noqa: PLR0913, PLR0917 -- one argumen
     assert unaccounted() == set()
 
 
+@pytest.mark.parametrize("arrived", [False, True])
+def test_a_gap_of_unknown_outcome_is_told_once(  # noqa: PLR0913, PLR0917 -- one argument a fixture
+    arrived: bool,  # noqa: FBT001 -- pytest gives it by name
+    durable: AuditLog,
+    entries: Entries,
+    unaccounted: Numbers,
+    a_use: MakeUse,
+    busy: Busy,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A gap entry that timed out is given to the store again as it was, and calls lost since then have their own."""
+    append = cast("Any", durable)._writer.append
+
+    def interrupted(pending: Pending, until: float | None = None) -> None:
+        if b'"change":"gap"' not in pending.body or arrived:
+            append(pending, until)
+        if b'"change":"gap"' in pending.body:
+            raise AuditTimeout("a test")
+
+    with busy():
+        durable.record(a_use())
+    monkeypatch.setattr(cast("Any", durable)._writer, "append", interrupted)
+    assert durable.record(a_use()).durable
+    monkeypatch.undo()
+    with busy():
+        durable.record(a_use())
+        durable.record(a_use())
+    assert durable.health.untold == 3
+    durable.record(a_use())
+    assert durable.health.untold == 0
+    assert [gap.count for gap in _gaps(entries())] == [1, 2]
+    assert unaccounted() == set()
+
+
 def test_closing_tells_what_nobody_told(address: Path, key: FingerprintKey, a_use: MakeUse, busy: Busy) -> None:
     """A gap that no later call has told of is told when the log is closed, before the closing."""
     log = AuditLog.open(address, fingerprint_key=key, deadline=_DEADLINE, when_unavailable="continue")
