@@ -11,7 +11,7 @@ from binascii import Error, a2b_base64
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _SHORTEST: Final = 16
 _RUN = re.compile(
@@ -37,11 +37,9 @@ _AS_RUNS: Final = bytes(120 if each in _ALPHABET else 32 for each in range(256))
 _LONG: Final = b"x" * _SHORTEST
 
 
-def with_runs(texts: Sequence[str]) -> list[int]:
-    """Return the places of the texts in which something may be encoded."""
-    if _LONG not in _runs("\x1f".join(texts)):
-        return []
-    return [place for place, text in enumerate(texts) if len(text) >= _SHORTEST and _LONG in _runs(text)]
+def with_runs(texts: Sequence[str], places: Iterable[int]) -> list[int]:
+    """Return those places of texts in which something may be encoded."""
+    return [place for place in places if len(texts[place]) >= _SHORTEST and _LONG in _runs(texts[place])]
 
 
 def encoded_secrets(text: str, hides: Callable[[str], bool]) -> Iterator[tuple[int, int]]:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from .pattern import Pattern
 
 _ROUNDS = 4
+_SAYS_MORE = frozenset("={[\n\r\0")
+"""Where one of these is, something may be written, which the name around the text has a say in."""
 
 
 class Findings:
@@ -69,7 +71,7 @@ class Findings:
             text: str = into[key]
             into[key] = self._searched(text, applying, path, field)
             whole = not patterns or (len(applying) == len(patterns) and field.hostile is not Hostile.URI)
-            if whole and into[key] == text:
+            if whole and into[key] == text and _SAYS_MORE.isdisjoint(text.rstrip("=")):
                 clean.append(text)
         if clean and not self._level:  # what is written deep inside is not looked at to the bottom
             acquit(clean, self.known, news)

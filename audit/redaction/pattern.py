@@ -24,6 +24,8 @@ class Pattern:
     """A text with an invented secret."""
     long: bool
     """Whether every match has at least 16 characters, none of them white space."""
+    signs: str = ""
+    """Characters of which a text must hold at least one as well."""
     marked: bool = False
     """Whether every match begins with one of the keywords, and no letter, digit or ``_`` stands before it."""
 
@@ -39,9 +41,9 @@ def marked_pattern(rule: str, expression: str, marks: str, example: str) -> Patt
     return Pattern(rule, re.compile(rf"\b(?:{expression})", re.ASCII), keywords, example, long=True, marked=True)
 
 
-def pattern(rule: str, expression: str, keywords: tuple[str, ...], example: str) -> Pattern:
+def pattern(rule: str, expression: str, keywords: tuple[str, ...], example: str, signs: str = "") -> Pattern:
     """Return a row whose matches may be short, or hold white space."""
-    return Pattern(rule, re.compile(expression, re.ASCII), keywords, example, long=False)
+    return Pattern(rule, re.compile(expression, re.ASCII), keywords, example, long=False, signs=signs)
 
 
 def any_of(names: Iterable[str], joint: str = "[_-]?") -> str:

@@ -25,6 +25,12 @@ _HUMPED_ENDINGS = frozenset(ending.title().replace("_", "") for ending in _ENDIN
 _PARAMETERS = SECRET_MEMBERS | {name for name, contexts in AMBIGUOUS.items() if "form" in contexts}
 _NAMES = SECRET_MEMBERS | SECRET_HEADERS | _ENDINGS - {"token"}
 
+_STEMS = (
+    *("apikey", "assertion", "attestation", "auth", "cert", "code", "cookie", "cred", "cvc", "cvv", "dpop", "key"),
+    *("nonce", "otp", "pass", "pwd", "saml", "secret", "sess", "signature", "statement", "token", "verifier"),
+)
+"""Each name of a secret has one of these in it."""
+
 _SCHEME = rf"(?:(?:{'|'.join(SCHEMES)})[ \t]+)?"
 _TO_QUOTE = r"""([^\r\n"'\\]*(?:\\[^rn][^\r\n"'\\]*)*)"""
 _TO_LINE_END = r"([^\r\n\\]*(?:\\[^rn][^\r\n\\]*)*)"
@@ -48,18 +54,21 @@ POSITIONS_IN_TEXT: Final = (
         r"""["'](?:d|p|q|dp|dq|qi|k)["']\s{0,8}:\s{0,8}["']([A-Za-z0-9_-]{16,})["']""",
         ('"', "'"),
         f'{{"kty":"oct","k":"{fake(43)}"}}',
+        signs=":",
     ),
     pattern(
         "userinfo",
         r"""://(?:([^/\s@?#"'<>]{1,256}(?:@[^/\s@?#"'<>]{1,256}){0,8})@|([^/\s@?#:"'<>]{1,64}:(?![0-9]{1,5}[/?#])[^\s@"'<>]{1,256})@)""",
-        ("@",),
+        ("://",),
         f"postgresql://app:{fake(12)}@db.invalid/app",
+        signs="@",
     ),
     pattern(
         "proxy",
         r"""(?i)prox(?:y|ies)["']?\s{0,8}[:=]\s{0,8}["']?([^\s:/@"']{1,64}:[^\s/@"']{1,256})@""",
         ("prox",),
         f"HTTPS_PROXY=me:{fake(12)}@proxy.invalid:3128",
+        signs="@",
     ),
     pattern(
         "netrc",
@@ -74,6 +83,7 @@ POSITIONS_IN_TEXT: Final = (
         r"""|(?i:(?<![A-Za-z0-9])_?auth["']?\s{0,8}[:=]\s{0,8}[(\[]\s{0,8}["'][^"'\r\n]{0,256}["'],\s{0,8}["'])([^"'\r\n]+)""",
         ("auth",),
         f"//registry.invalid/:_auth={fake(16)}",
+        signs=":=",
     ),
     pattern(
         "header",
@@ -83,6 +93,7 @@ POSITIONS_IN_TEXT: Final = (
         rf"""|(?<!["']){any_of(_HEADERS, "-")}[ \t]*[:=][ \t]*{_SCHEME}{_TO_LINE_END})""",
         ("authorization", "cookie", "-key", "token", "client-cert", "dpop", "session-id", "attestation"),
         f"Cookie: session={fake(12)}; theme=dark",
+        signs=":='\"",
     ),
     pattern(
         "query_param",
@@ -90,20 +101,23 @@ POSITIONS_IN_TEXT: Final = (
         rf"{any_of(_PARAMETERS)}={_SPENT}([^&#\s\"'<>]+)",
         ("=",),
         f"https://client.invalid/cb?code={fake(12)}&page=1",
+        signs="=",
     ),
     pattern(
         "named_value",
         rf"{_starting(_NAMES | {'token'})}(?:(?<![A-Za-z0-9]){any_of(_NAMES)}|(?<=[A-Za-z0-9-][_-])token"
         rf"|(?-i:(?<=[a-z0-9]){any_of(_HUMPED_ENDINGS)}))"
         rf"{_IS}(?:{_WRAPPED}(?:{_QUOTED})|{_NUMBER}|{_BRACKETED}|{_BARE})",
-        ("=", ": ", '"', "'"),
+        _STEMS,
         f'payload {{"user": "someone", "password": "{fake(12)}"}}',
+        signs=":=",
     ),
     pattern(
         "opaque_value",
         rf"(?i)(?<![A-Za-z0-9_-])(?:tokens?|credentials?|bearer|sig(?:nature)?|assertion|nonce){_IS}(?:[bu]?[\"'])?{_OPAQUE}",
         ("token", "cred", "bearer", "sig", "assertion", "nonce"),
         f"KeyError: token='{fake(24)}'",
+        signs=":=",
     ),
     pattern(
         "option",

@@ -14,7 +14,7 @@ import re
 from bisect import bisect_left
 from typing import TYPE_CHECKING, TypeAlias
 
-from .encoded import with_runs
+from .gate import rows_for
 from .known import LONG, LONGEST_INNOCENT, MOST_INNOCENT
 from .pattern import Pattern
 from .patterns import PATTERNS
@@ -44,28 +44,6 @@ _SEPARATOR = "\x1f"
 _DROPPED = f"={BARE}".lower()
 """How the value of a query parameter ends up in a URI."""
 
-_HEAD = re.compile(r"\b\w{1,3}", re.ASCII)
-"""How each word begins. Marks are looked up by it, since there are too many to search for each."""
-
-
-def _by_head(marks: Iterable[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for mark in sorted(marks):
-        found.setdefault(_HEAD.findall(mark)[0], []).append(mark)
-    return found
-
-
-_MARKS = _by_head({keyword for pattern in PATTERNS if pattern.marked for keyword in pattern.keywords})
-_HEADS = frozenset(_MARKS)
-_LONG_KEYWORDS = tuple(
-    {keyword for pattern in PATTERNS if pattern.long and not pattern.marked for keyword in pattern.keywords}
-)
-_KEYWORDS = tuple({keyword for pattern in PATTERNS if not pattern.long for keyword in pattern.keywords})
-_ROWS = {
-    keyword: [row for row, pattern in enumerate(PATTERNS) if keyword in pattern.keywords]
-    for keyword in {keyword for pattern in PATTERNS for keyword in pattern.keywords}
-}
-
 
 def suspects(texts: Sequence[str], known: KnownSecrets | None = None) -> dict[int, list[Pattern]]:
     """Return the places of the texts that are to be looked at, and the patterns to search each one for.
@@ -73,12 +51,11 @@ def suspects(texts: Sequence[str], known: KnownSecrets | None = None) -> dict[in
     They hold a keyword, a known secret, or a run in which something may be encoded.
     """
     innocent, news = (known.innocent, known.news) if known is not None else (INNOCENT, 0)
-    if innocent.issuperset(texts):
+    fresh = [place for place, text in enumerate(texts) if text not in innocent]
+    if not fresh:
         return {}
-    found = _suspects(texts, known)
-    for place in with_runs(texts):
-        found.setdefault(place, [])
-    acquit([text for place, text in enumerate(texts) if place not in found], known, news)
+    found = {fresh[at]: patterns for at, patterns in _suspects([texts[place] for place in fresh], known).items()}
+    acquit([texts[place] for place in fresh if place not in found], known, news)
     return found
 
 
@@ -94,21 +71,10 @@ def acquit(texts: Iterable[str], known: KnownSecrets | None, news: int) -> None:
 
 def _suspects(texts: Sequence[str], known: KnownSecrets | None) -> dict[int, list[Pattern]]:
     places, views, joined = _views(texts)
-    words = _long(joined)
-    seen = {places[view] for view in known.within(views, joined, words)} if known else set[int]()
+    seen = {places[view] for view in known.within(views, joined, _long(joined))} if known else set[int]()
     rows: dict[int, set[int]] = {place: set() for place in seen}
-    lowered, words = joined.lower(), words.lower()
-    if _DROPPED in lowered:  # what was dropped before is no keyword
-        lowered = _SEPARATOR.join([_without_dropped(view.lower()) for view in views])
-        words = _long(lowered)
-    keywords = [keyword for keyword in _LONG_KEYWORDS if keyword in words]
-    for head in _HEADS.intersection(_HEAD.findall(words)):
-        keywords += [mark for mark in _MARKS[head] if mark in words]
-    keywords += [keyword for keyword in _KEYWORDS if keyword in lowered]
-    lowereds = [_without_dropped(view.lower()) for view in views] if keywords else []
-    for keyword in keywords:
-        for place in [place for place, text in zip(places, lowereds, strict=True) if keyword in text]:
-            rows.setdefault(place, set()).update(_ROWS[keyword])
+    for view, could in rows_for([_without_dropped(view.lower()) for view in views]).items():
+        rows.setdefault(places[view], set()).update(could)
     return {
         place: [*[PATTERNS[row] for row in sorted(rows[place])], *([SEEN] if place in seen else [])]
         for place in sorted(rows)
@@ -144,7 +110,7 @@ def _views(texts: Sequence[str]) -> tuple[list[int], list[str], str]:
 
 
 def _without_dropped(text: str) -> str:
-    return text.replace(f"{_DROPPED}&", "&").removesuffix(_DROPPED)
+    return text.replace(f"{_DROPPED}&", "&").removesuffix(_DROPPED) if _DROPPED in text else text
 
 
 def without_secrets(

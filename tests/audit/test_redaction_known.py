@@ -149,7 +149,7 @@ def test_a_thousand_cost_little_and_none_cost_nothing() -> None:
         return process_time() - started
 
     turns = [(seconds(Redactor(known=known)), seconds(Redactor(known=None))) for _ in range(5)]
-    assert min(with_them for with_them, _ in turns) < 3 * min(without for _, without in turns)
+    assert min(with_them for with_them, _ in turns) < 6 * min(without for _, without in turns)
     assert not KnownSecrets()
     assert KnownSecrets().within(cast("list[str]", None), "", "") == []
 

@@ -165,8 +165,8 @@ def test_no_text_makes_it_slow(unit: str) -> None:
 
     def seconds(size: int) -> float:
         text = unit * (size // len(unit))
-        started = time.perf_counter()
+        started = time.thread_time()
         Redactor().text(text + secrets.token_hex(2))
-        return time.perf_counter() - started
+        return time.thread_time() - started
 
     assert min(seconds(96_000) for _ in range(2)) < 40 * min(seconds(8_000) for _ in range(3)) + 0.05
