@@ -134,7 +134,7 @@ class AuditLog(Uses):
             checkpointer.opened()
 
         opening = Opening(open_now, begin)
-        log = cls(opening, key, redactor or Redactor(), approval_policy, unrecorded)
+        log = cls(opening, key, (redactor or Redactor()).keyed(key), approval_policy, unrecorded)
         try:
             opening.open()
         except AuditUnavailable as error:

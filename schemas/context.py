@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 
 from .part import Part
 from .values import Attributes, Count, Fingerprint, Name, Text, Time, Uri, new_event_id
-from .vocabulary import LengthClass, Observer
+from .vocabulary import LengthClass, Observer, RedactionAction
 
 
 class Agent(Part):
@@ -56,6 +56,10 @@ class Redaction(Part):
     """Which rule removed it."""
     length: LengthClass
     """How long it was, as a class."""
+    action: RedactionAction = RedactionAction.MASK
+    """What became of it. Absent: a marker stands in its place."""
+    fingerprint: Fingerprint | None = None
+    """Which credential it was, for one that is long and random. Absent: a text, or a value that could be guessed."""
 
 
 class Producer(Part):

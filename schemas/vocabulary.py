@@ -370,6 +370,15 @@ class Severity(Vocabulary):
     CRITICAL = "critical", "OCSF severity_id 5"
 
 
+class RedactionAction(Vocabulary):
+    """What became of a removed value."""
+
+    MASK = "mask", "a marker stands in its place"
+    DROP = "drop", "nothing stands in its place"
+    FINGERPRINT = "fingerprint", "its keyed fingerprint stands in its place"
+    TRUNCATE = "truncate", "its beginning stays, without what is a secret by another rule"
+
+
 class LengthClass(Vocabulary):
     """How long a removed value was, roughly: an exact length can tell which secret it was."""
 

@@ -13,12 +13,14 @@ from .encoded import encoded_secrets
 from .nested import DEEPEST, is_json, pieces_of, without_values
 from .patterns import PATTERNS
 from .plan import TEXT, Field
-from .receipt import BARE, Path, Receipt, marker, receipt
+from .receipt import BARE, Path, Receipt, fingerprint_of, marker, receipt
 from .search import INNOCENT, SEEN, acquit, suspects, without_secrets
 from .uri import structure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
+
+    from counterfoil.schemas import FingerprintKey
 
     from .known import KnownSecrets
     from .pattern import Pattern
@@ -32,22 +34,33 @@ class Findings:
     """Collects while a value is walked through. ``keep_query`` names the parameters that may stay in URIs.
 
     ``known`` is searched for as well. ``level`` counts the strings around this one, each of which is written inside
-    another.
+    another. With a ``key``, the receipt of a credential has its fingerprint.
     """
 
-    def __init__(self, keep_query: Collection[str] = (), known: KnownSecrets | None = None, level: int = 0) -> None:
+    def __init__(
+        self,
+        keep_query: Collection[str] = (),
+        known: KnownSecrets | None = None,
+        level: int = 0,
+        *,
+        key: FingerprintKey | None = None,
+    ) -> None:
         self.receipts: list[Receipt] = []
         self.waiting: list[tuple[Any, Any, Path, Field]] = []
         self._keep_query = keep_query
         self._level = level
+        self._key = key
         self.known = known
         self.innocent = INNOCENT if known is None else known.innocent
         """Texts that need no search."""
         self._structured: tuple[str, tuple[str, list[tuple[str, int]]]] = "", ("", [])
 
-    def removed(self, path: Path, rule: str, length: int) -> None:
-        """Leave the receipt of one value of ``length`` characters."""
-        self.receipts.append(receipt(path, rule, length))
+    def removed(self, path: Path, rule: str, length: int, secret: str = "") -> None:
+        """Leave the receipt of one value of ``length`` characters. ``secret`` is the value where it is a credential."""
+        left = receipt(path, rule, length)
+        if secret and self._key is not None and (fingerprint := fingerprint_of(secret, self._key)):
+            left["fingerprint"] = fingerprint
+        self.receipts.append(left)
 
     def without_values(self, uri: str, path: Path, field: Field) -> str:
         """Apply the URI rule, all but the search by pattern."""
@@ -103,9 +116,11 @@ class Findings:
         for _ in range(_ROUNDS):
             if whole:
                 return text
-            plain, removed = without_secrets(text, patterns, hide, self.known) if patterns else (text, [])
-            for rule, length in removed:
-                self.removed(path, rule, length)
+            secrets: list[str] = []
+            plain, removed = without_secrets(text, patterns, hide, self.known, secrets) if patterns else (text, [])
+            secrets.append("")  # for what is entangled, which is no credential
+            for (rule, length), secret in zip(removed, secrets, strict=False):
+                self.removed(path, rule, length, secret)
             decoded = self._without_encoded(plain, path, hide)
             if decoded == text:
                 return text
@@ -124,7 +139,7 @@ class Findings:
             return text, False
         whole = is_json(text, pieces)
         if self._level < DEEPEST:
-            inner = Findings(self._keep_query, self.known, self._level + 1)
+            inner = Findings(self._keep_query, self.known, self._level + 1, key=self._key)
             text = without_values(text, pieces, path, inner)
             self.receipts += inner.receipts
         elif any(isinstance(piece.value, dict | list) for piece in pieces):

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from counterfoil.schemas import LengthClass
+from counterfoil.schemas import Fingerprint, LengthClass
+
+from .positions import looks_opaque
+
+if TYPE_CHECKING:
+    from counterfoil.schemas import FingerprintKey
 
 Receipt: TypeAlias = dict[str, str]
-"""``path``, ``rule`` and ``length``: where, by which rule, roughly how long. Never the value."""
+"""``path``, ``rule`` and ``length``: where, by which rule, roughly how long; of a credential its ``fingerprint``, if
+there is a key; and the ``action``, unless a marker stands in its place. Never the value."""
 
 Path: TypeAlias = "tuple[Path, str | int] | None"
 """The steps to a value, linked from the last one upward, so that a step costs one tuple. ``None`` is the root."""
@@ -18,6 +24,9 @@ BARE: Final = "REDACTED"
 """The marker where brackets cannot stand: in a URI, and in a field too short for the other one."""
 
 _LONGEST_STEP = 64
+
+_SURELY_RANDOM = 20
+_FEWEST_KINDS = 10
 
 _MARKER = r"\[redacted:[a-z]{2,16}(?:_[a-z]{1,16}){0,2}(?::[1-9][0-9]{0,4})?\]|REDACTED"
 _ONLY_MARKER = re.compile(_MARKER)
@@ -52,6 +61,16 @@ def is_spent(text: str, start: int, end: int) -> bool:
 def receipt(path: Path, rule: str, length: int) -> Receipt:
     """Return the receipt of one value of ``length`` characters."""
     return {"path": shown_path(path), "rule": rule, "length": _CLASSES[bisect_left(_BOUNDS, length)]}
+
+
+def fingerprint_of(secret: str, key: FingerprintKey) -> str | None:
+    """Return the keyed fingerprint of what is long and random, else ``None``.
+
+    Whoever has the key and the records could try out all short or likely values.
+    """
+    if len(secret) >= _SURELY_RANDOM and len(set(secret)) >= _FEWEST_KINDS and looks_opaque(secret):
+        return str(Fingerprint.of(secret, key))  # a receipt is plain JSON
+    return None
 
 
 def depth_of(path: Path) -> int:

@@ -7,7 +7,8 @@ fields are never matched by name; of them only those marked ``Hostile`` are look
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from copy import copy
+from typing import TYPE_CHECKING, Any, Self
 
 from .known import KNOWN, KnownSecrets
 from .plan import FREE_FORM, TEXT, URI, Field, plan_of
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
-    from counterfoil.schemas import Event
+    from counterfoil.schemas import Event, FingerprintKey
 
 _MOST_RECEIPTS = 256
 
@@ -29,13 +30,31 @@ class Redactor:
     """Removes credentials from events, free-form JSON, text and URIs. Keeps no value; safe to share between threads.
 
     ``keep_query`` names query parameters whose values may stay in recorded URIs; ``known`` are secrets that were seen,
-    which are looked for everywhere: those of this process unless given. Each method returns the receipts of
+    which are looked for everywhere: those of this process unless given. With a ``fingerprint_key`` the receipt of a
+    credential has its fingerprint, if it is long and random; a log gives its own. Each method returns the receipts of
     what it removed, in the JSON form of ``schemas.Redaction``. What was redacted before is left as it is.
     """
 
-    def __init__(self, *, keep_query: Collection[str] = (), known: KnownSecrets | None = KNOWN) -> None:
+    _key: FingerprintKey | None = None
+
+    def __init__(
+        self,
+        *,
+        keep_query: Collection[str] = (),
+        known: KnownSecrets | None = KNOWN,
+        fingerprint_key: FingerprintKey | None = None,
+    ) -> None:
         self._keep_query = frozenset(keep_query)
         self._known = known
+        self._key = fingerprint_key
+
+    def keyed(self, key: FingerprintKey) -> Self:
+        """Return this redactor, with this key if it had none."""
+        if self._key is not None:
+            return self
+        redactor = copy(self)
+        redactor._key = key  # noqa: SLF001 -- a copy of this object
+        return redactor
 
     def event(self, body: dict[str, Any]) -> list[Receipt]:
         """Redact the JSON form of an event in place.
@@ -43,7 +62,7 @@ class Redactor:
         A field on which redaction fails becomes ``[redacted:error]``, and the rest goes on. The receipts beyond 256 are
         counted in one, so that they cannot outgrow the event.
         """
-        run = Run(self._keep_query, self._known)
+        run = Run(self._keep_query, self._known, self._key)
         run.part(body, plan_of(str(body.get("kind"))), None)
         return _bounded(run.findings.search())
 
@@ -57,7 +76,7 @@ class Redactor:
         """
         if type(self) is not Redactor:  # another class may have rules of its own
             return None
-        run = Run(self._keep_query, self._known)
+        run = Run(self._keep_query, self._known, self._key)
         try:
             body = read_out(event, context, parts, run)
         except Unplanned:
@@ -90,7 +109,7 @@ class Redactor:
         return self._one(uri, URI)
 
     def _one(self, value: Any, field: Field) -> tuple[Any, list[Receipt]]:
-        run, holder = Run(self._keep_query, self._known), [value]
+        run, holder = Run(self._keep_query, self._known, self._key), [value]
         run.field(holder, 0, field, None)
         receipts = run.findings.search()
         return holder[0], receipts

@@ -12,6 +12,8 @@ from .receipt import Path, marker
 from .walk import Walk
 
 if TYPE_CHECKING:
+    from counterfoil.schemas import FingerprintKey
+
     from .known import KnownSecrets
 
 _TEXT = Hostile.TEXT
@@ -20,8 +22,10 @@ _TEXT = Hostile.TEXT
 class Run:
     """Redacts in place, and collects what waits to be searched by pattern."""
 
-    def __init__(self, keep_query: frozenset[str], known: KnownSecrets | None = None) -> None:
-        self.findings = Findings(keep_query, known)
+    def __init__(
+        self, keep_query: frozenset[str], known: KnownSecrets | None = None, key: FingerprintKey | None = None
+    ) -> None:
+        self.findings = Findings(keep_query, known, key=key)
         self.waiting = self.findings.waiting
         self._walk = Walk(self.findings)
 

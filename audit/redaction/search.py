@@ -114,11 +114,16 @@ def _without_dropped(text: str) -> str:
 
 
 def without_secrets(
-    text: str, patterns: Sequence[Pattern], hide: Callable[[str], str] = marker, known: KnownSecrets | None = None
+    text: str,
+    patterns: Sequence[Pattern],
+    hide: Callable[[str], str] = marker,
+    known: KnownSecrets | None = None,
+    secrets: list[str] | None = None,
 ) -> tuple[str, list[tuple[str, int]]]:
     """Return the text without what the patterns find and what is known, and the rule and length of each finding.
 
-    ``hide`` gives what stands in its place, from the rule. A text in which each removal uncovers the next, beyond a few
+    ``hide`` gives what stands in its place, from the rule. ``secrets`` takes what each finding was, as it reads once
+    decoded. A text in which each removal uncovers the next, beyond a few
     times, was made to do so, and is replaced as a whole.
     """
     removed: list[tuple[str, int]] = []
@@ -126,12 +131,18 @@ def without_secrets(
         spans = _spans(text, patterns, known)
         if not spans:
             return text, removed
+        if secrets is not None:
+            secrets += [_plain(text[start:end]) for start, end, _ in spans]
         text = _replaced(text, spans, hide)
         removed += [(rule, end - start) for start, end, rule in spans]
     if _spans(text, patterns, known):
         removed.append(("entangled", len(text)))
         text = hide("entangled")
     return text, removed
+
+
+def _plain(text: str) -> str:
+    return _Decoded(text).text if _has_escapes(text) else text
 
 
 def _replaced(text: str, spans: list[_Span], hide: Callable[[str], str]) -> str:

@@ -55,8 +55,8 @@ class Collector(Protocol):
     known: KnownSecrets | None
     """What is searched for as well."""
 
-    def removed(self, path: Path, rule: str, length: int) -> None:
-        """Leave the receipt of one value."""
+    def removed(self, path: Path, rule: str, length: int, secret: str = "") -> None:
+        """Leave the receipt of one value; ``secret`` where it is a credential."""
         ...
 
     def search(self) -> list[Receipt]:
@@ -174,7 +174,7 @@ class Walk:
     def _hidden(self, rule: str, text: str, path: Path) -> str:
         if not text.strip() or is_marker(text):
             return text
-        self._findings.removed(path, rule, len(text))
+        self._findings.removed(path, rule, len(text), text)
         return marker(rule)
 
 

@@ -151,7 +151,15 @@ def _context(mark: str) -> dict[str, Any]:
         "recorded_at": NOON,
         "producer": {"id": mark, "seq": 3, "raised": (2,), "pid": 7, "host": mark, "library": mark},
         "salt": "00112233445566778899aabbccddeeff",
-        "redactions": ({"path": mark, "rule": mark, "length": "17-64"},),
+        "redactions": (
+            {
+                "path": mark,
+                "rule": mark,
+                "length": "17-64",
+                "action": "drop",
+                "fingerprint": Fingerprint.plain_sha256_of(b"redacted"),
+            },
+        ),
     }
 
 
