@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sqlite3
@@ -140,10 +141,12 @@ def test_a_database_that_was_emptied_is_looked_at(
     """What the -wal still has in full is written back; what it has not is missed, and no call is acknowledged."""
 
     def empty(db: Path) -> None:
-        if not kept:
-            with closing(sqlite3.connect(db)) as connection:
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        _emptied(db)
+        with db.with_name(f"{db.name}.lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # between two commits, else a writer keeps the -wal from being emptied
+            if not kept:
+                with closing(sqlite3.connect(db)) as connection:
+                    assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+            _emptied(db)
 
     for number in range(scale(1, 10)):
         disturbed = _disturb(disks, tmp_path / f"logs-{number}", "", empty)
