@@ -59,6 +59,9 @@ _ESCAPED = re.compile(r"[A-Za-z0-9%._~*+,:!'()@$;/-]{8,}")
 _STRUCTURE = re.compile(r"%(?:25){0,4}(?:7B|5B|22|3D|26)", re.IGNORECASE)
 """Brackets, quotes and separators, percent-encoded once or more."""
 
+_USER = re.compile(r"://[^/?#@\s]{1,512}@")
+"""A URL with a password, as it is: decoded, an ``@`` or ``/`` in that would seem to end it (RFC 3986 §2.4)."""
+
 _SETTING = re.compile(
     r"""\s{0,64}(?:-\s{1,8})?(?:(?:export|set|setx|env|declare -x)\s{1,8})?["']?"""
     r"""([A-Za-z_][\w.-]{0,127}|//[^\s=]{1,200}:_\w{1,30})["']?\s{0,32}(?:=(?!=)|:(?=\s|\Z))[ \t]{0,32}"""
@@ -192,7 +195,8 @@ def _form(text: str) -> list[Piece]:
     pieces: list[Piece] = []
     for part in _PARAMETER.finditer(text, start):
         name, value = part.groups()
-        reads = unquote_plus(value) if "+" in value or "%" in value else value
+        decoded = ("+" in value or "%" in value) and not _USER.search(value)
+        reads = unquote_plus(value) if decoded else value
         pieces.append(Piece(*part.span(2), reads, unquote(name), form=True))
     return pieces
 
@@ -201,7 +205,7 @@ def _escaped(text: str) -> Iterator[Piece]:
     if "%" not in text or not _STRUCTURE.search(text):
         return
     for run in _ESCAPED.finditer(text):
-        if _STRUCTURE.search(run[0]):
+        if _STRUCTURE.search(run[0]) and not _USER.search(run[0]):
             yield Piece(*run.span(), unquote(run[0]), form=True)
 
 

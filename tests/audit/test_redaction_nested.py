@@ -6,8 +6,11 @@ import json
 import secrets
 import time
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from counterfoil.audit.redaction import Redactor
 from counterfoil.audit.redaction.nested import DEEPEST
@@ -116,6 +119,21 @@ def test_a_key_of_several_lines_goes_with_its_setting(name: str) -> None:
     redacted, _ = Redactor().text(f"Accept: */*\n{name}{key}\npage: 2\n")
     assert [line for line in lines if line in redacted] == []
     assert redacted.endswith("\npage: 2\n")
+
+
+_MARKED = st.text("@/&?#=+%:.", min_size=1, max_size=6)
+
+
+@settings(deadline=None)
+@given(_MARKED, _MARKED, st.sampled_from(["{}", "HTTPS_PROXY={}", "went by {} twice", "a=1&proxy={}&b=2", "to={}"]))
+def test_a_password_in_a_url_goes_as_a_whole(first: str, last: str, around: str) -> None:
+    """Whatever it holds, percent-encoded once or once more: what it decodes to is not taken for the end of it."""
+    head, tail = secrets.token_hex(4), secrets.token_hex(4)
+    url = f"http://user:{quote(f'{head}{first}x{last}{tail}', safe='')}@proxy.example:3128"
+    for text in (around.format(url), around.format(quote(url, safe=""))):
+        redacted, _ = Redactor().text(text)
+        assert head not in redacted
+        assert tail not in redacted
 
 
 def test_prose_is_no_settings() -> None:

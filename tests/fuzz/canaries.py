@@ -101,7 +101,7 @@ def _dpop(rng: random.Random, mark: str) -> str:
         "y": "x_FEzRu9m36HLN_tue659",
     }
     header = {"typ": "dpop+jwt", "alg": "ES256", "jwk": jwk}
-    claims = {"htm": "GET", "htu": "https://api.example/mail", "iat": 1_780_000_000, "jti": mark}
+    claims = {"htm": "GET", "htu": "https://api.example/mail", "iat": 1_780_000_000, "nonce": mark}
     return ".".join([_part(header), _part(claims), _spread(_URLSAFE, 86)(rng, mark)])
 
 
