@@ -156,7 +156,7 @@ _SERVICES: Final = (
         "shopify", "shp(?:at|ca|pa|ss|ua)_[A-Fa-f0-9]{32,}", "shpat_ shpca_ shppa_ shpss_ shpua_", f"shpat_{_hex(32)}"
     ),
     _key("square", "sq0[a-z]{3}-[A-Za-z0-9_-]{22,}", "sq0", f"sq0csp-{fake(43)}"),
-    _weak("square_facebook", "(?<!/)EAA(?!A{6})[A-Za-z0-9][A-Za-z0-9_-]{40,}", "eaa", f"EAAA{fake(60)}"),
+    _weak("square_facebook", "EAA(?!A{6})[A-Za-z0-9][A-Za-z0-9_-]{40,}", "eaa", f"EAAA{fake(60)}"),
     _key(
         "braintree",
         r"access_token\$[a-z]{4,12}\$[a-z0-9]{16}\$[a-f0-9]{32}",
