@@ -113,7 +113,7 @@ def _grouped(members: Mapping[str, object]) -> dict[str, dict[str, object]]:
     groups: dict[str, dict[str, object]] = {}
     for name, value in members.items():
         within, _, last = str(name).rpartition(".")
-        groups.setdefault(within, {})[last] = value
+        groups.setdefault(within, {})[last if within else str(name)] = value
     return groups
 
 

@@ -72,6 +72,7 @@ EXPECTED: dict[str, str] = {
     ),
     "LogChange": "created opened closed gap disk_full key_rotated signing_key_rotated pruned erased",
     "Severity": "informational low medium high critical",
+    "RedactionAction": "mask drop fingerprint truncate",
     "LengthClass": "1-16 17-64 65-256 257-4096 4097-",
 }
 
@@ -107,7 +108,7 @@ def test_what_nobody_stated_is_unknown() -> None:
     """A vocabulary of facts that may not be known has the term for it."""
     always_known: Any = {
         "Kind", "Observer", "CheckOutcome", "CheckId", "Decision", "ApprovalState", "Phase", "Change", "LogChange",
-        "LengthClass", "Severity",
+        "LengthClass", "RedactionAction", "Severity",
     }  # fmt: skip
     without = {each.__name__ for each in VOCABULARIES if "unknown" not in list(each)}
     assert without == always_known

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from counterfoil.audit.guard.logging import RedactingFilter, install
@@ -129,6 +129,8 @@ _VALUES = st.recursive(
 
 
 @given(st.lists(st.tuples(_WORDS, st.sampled_from(["%s", "%r", "%a"]), _VALUES), max_size=4))
+@example([("", "%s", {".": None})])
+@example([("", "%s", {".x": 1, "x": 2, "a.": 3})])
 @settings(max_examples=60, deadline=None)
 def test_a_message_without_secrets_stays_as_it_is(parts: list[tuple[str, str, Any]]) -> None:
     """Whatever is formatted into it, and however."""
