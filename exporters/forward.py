@@ -36,6 +36,8 @@ TRIES: Final = 3
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 30.0
 _KEEP_EVERY: Final = 1.0
+_BREATH: Final = 0.01
+"""Seconds after a refusal, so that taking a batch apart leaves the machine to those who record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,7 @@ class _Delivery:
             if len(entries) == 1:
                 self._deliver_suspect(entries[0], failure)
                 return
+            self.pause(_BREATH)
             # The first one alone soon tells a destination that is down from one that refuses something.
             part = 1 if tries > 1 else len(entries) // 2
             self._deliver(entries[:part], 1)
