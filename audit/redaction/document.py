@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from counterfoil.schemas.domain import MAX_DEPTH
 
 from .incoming import Redacted
-from .json_text import SPACE, Read, Reader, written
+from .json_reader import Read, Reader
+from .json_text import SPACE, written
 from .long_text import redact_long
 from .receipt import Path, marker, shown_path
 

@@ -1,11 +1,12 @@
-"""JSON text: read so that nothing of it is lost unseen, redacted, and written anew where something was removed."""
+"""JSON text: redacted, and written anew where something was removed."""
 
 from __future__ import annotations
 
 import json
 import re
-from math import isfinite
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any
+
+from .json_reader import Reader
 
 if TYPE_CHECKING:
     from .receipt import Receipt
@@ -13,38 +14,6 @@ if TYPE_CHECKING:
 
 SPACE = re.compile(r"[ \t\r\n]*")
 _BEGINS = re.compile(r"[ \t\r\n]*[\[{]")
-
-
-class Read(NamedTuple):
-    """A value that was read."""
-
-    value: Any
-    end: int
-    repeats: bool
-    """Whether a member is repeated in it."""
-
-
-class Reader:
-    """Reads values. Not for several threads."""
-
-    def __init__(self) -> None:
-        self._repeats = False
-        self._decoder = json.JSONDecoder(object_pairs_hook=self._members, parse_constant=_refuse, parse_float=_finite)
-
-    def read(self, text: str, start: int) -> Read | None:
-        """Read the value that begins at ``start``; ``None`` if there is none, or it would not be written as it is."""
-        self._repeats = False
-        try:
-            value, end = self._decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            return None
-        return Read(value, end, self._repeats)
-
-    def _members(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            self._repeats = True
-        return found
 
 
 def begins_json(text: str) -> bool:
@@ -87,14 +56,3 @@ def is_unicode(text: str) -> bool:
         return text.isascii() or bool(text.encode())
     except UnicodeEncodeError:
         return False
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(constant)
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if not isfinite(number):
-        raise ValueError("beyond the range of a float")
-    return number

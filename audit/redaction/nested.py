@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import json
 import re
-from math import isfinite
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
+from .json_reader import Reader
 from .walk import Walk
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _json(text: str) -> list[Piece]:
         return []
     start = text.index(content[0])
     try:
-        value, end, repeats = _decoded(text, start)
+        value, end, repeats = Reader().decode(text, start)
     except ValueError:
         return []
     return [Piece(start, end, value, repeats=repeats)] if end == start + len(content) else []
@@ -148,7 +148,7 @@ def _parts(text: str) -> Iterator[Piece]:
             return
         start, at = begins.span()
         try:
-            value, end, repeats = _decoded(text, start)
+            value, end, repeats = Reader().decode(text, start)
         except json.JSONDecodeError as error:
             spent += error.pos - start
         except ValueError:  # NaN, or digits without end
@@ -156,32 +156,6 @@ def _parts(text: str) -> Iterator[Piece]:
         else:
             yield Piece(start, end, value, repeats=repeats)
             at = end
-
-
-def _decoded(text: str, start: int) -> tuple[Any, int, bool]:
-    """Return the JSON that begins here, where it ends, and whether a member is repeated in it."""
-    repeats = False
-
-    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        nonlocal repeats
-        found = dict(pairs)
-        repeats = repeats or len(found) < len(pairs)
-        return found
-
-    decoder = json.JSONDecoder(object_pairs_hook=members, parse_constant=_refuse, parse_float=_finite)
-    value, end = decoder.raw_decode(text, start)
-    return value, end, repeats
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(constant)
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if not isfinite(number):
-        raise ValueError("beyond the range of a float")
-    return number
 
 
 def _form(text: str) -> list[Piece]:

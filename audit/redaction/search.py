@@ -123,8 +123,8 @@ def without_secrets(
     """Return the text without what the patterns find and what is known, and the rule and length of each finding.
 
     ``hide`` gives what stands in its place, from the rule. ``secrets`` takes what each finding was, as it reads once
-    decoded. A text in which each removal uncovers the next, beyond a few
-    times, was made to do so, and is replaced as a whole.
+    decoded. A text in which each removal uncovers the next, beyond a few times, was made to do so, and is replaced as a
+    whole.
     """
     removed: list[tuple[str, int]] = []
     for _ in range(_ROUNDS):

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from .document import redact_document
 from .incoming import BOUNDS, Bounds, Incoming, Readable, Redacted
-from .json_text import Reader, begins_json, redacted_json
+from .json_reader import Reader
+from .json_text import begins_json, redacted_json
 from .long_text import redact_long
 
 if TYPE_CHECKING:
