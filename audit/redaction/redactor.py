@@ -1,8 +1,8 @@
 """The redactor: what removes secrets from an event before its first byte is written.
 
 Position first (``positions``), pattern second (``patterns``), URIs by a rule of their own (``uri``); and whatever was
-seen to be a secret (``known``). Our own typed
-fields are never matched by name; of them only those marked ``Hostile`` are looked at (``plan``).
+seen to be a secret (``known``). Our own typed fields are never matched by name; of them only those marked ``Hostile``
+are looked at (``plan``).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Redactor:
         A field on which redaction fails becomes ``[redacted:error]``, and the rest goes on. The receipts beyond 256 are
         counted in one, so that they cannot outgrow the event.
         """
-        run = Run(self._keep_query, self._known, self._key)
+        run = self._run()
         run.part(body, plan_of(str(body.get("kind"))), None)
         return _bounded(run.findings.search())
 
@@ -76,7 +76,7 @@ class Redactor:
         """
         if type(self) is not Redactor:  # another class may have rules of its own
             return None
-        run = Run(self._keep_query, self._known, self._key)
+        run = self._run()
         try:
             body = read_out(event, context, parts, run)
         except Unplanned:
@@ -95,7 +95,7 @@ class Redactor:
         """Do for many texts what ``text`` does for one, in less time."""
         if type(self) is not Redactor:  # another class may have rules of its own
             return [self.text(text) for text in texts]
-        run, holder = Run(self._keep_query, self._known), [*texts]
+        run, holder = self._run(), [*texts]
         for place in range(len(holder)):
             run.field(holder, place, TEXT, (None, place))
         receipts: list[list[Receipt]] = [[] for _ in texts]
@@ -108,8 +108,11 @@ class Redactor:
         """Return the URI without userinfo, query values and fragment, and without secrets in its path."""
         return self._one(uri, URI)
 
+    def _run(self) -> Run:
+        return Run(self._keep_query, self._known, self._key)
+
     def _one(self, value: Any, field: Field) -> tuple[Any, list[Receipt]]:
-        run, holder = Run(self._keep_query, self._known, self._key), [value]
+        run, holder = self._run(), [value]
         run.field(holder, 0, field, None)
         receipts = run.findings.search()
         return holder[0], receipts

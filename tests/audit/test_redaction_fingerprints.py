@@ -43,6 +43,13 @@ def test_a_credential_has_the_fingerprint_that_its_uses_have(value: JsonValue) -
     assert theirs != ours
 
 
+def test_many_texts_at_once_have_them_too() -> None:
+    """What ``text`` says of one, ``texts`` says of each."""
+    redactor, texts = Redactor(known=None, fingerprint_key=KEY), ["nothing", f"used Bearer {TOKEN}"]
+    assert redactor.texts(texts) == [redactor.text(text) for text in texts]
+    assert redactor.text(texts[1])[1][0]["fingerprint"] == str(Fingerprint.of(TOKEN, KEY))
+
+
 @pytest.mark.parametrize("secret", ["1234", "correct horse battery staple", "Password1234567", "a1" * 20, "x" * 40])
 def test_what_could_be_guessed_has_no_fingerprint(secret: str) -> None:
     """Whoever has the key could try out short, repetitive or likely values."""
